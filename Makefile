@@ -1,0 +1,45 @@
+# The front door for people: `make demo` shows what amltool does, `make test` proves it.
+# Needs Git and Python 3.10 or newer (PYTHON=... names another one); packages come from the package index.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench fuzz torture clean
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= .demo
+BIN := $(VENV)/bin
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(VENV)/.stamp-dev: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "amltool needs Python 3.10 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+setup: $(VENV)/.stamp-dev ## Make a virtual environment with amltool and its tools
+
+demo: ## Run examples/iris in a new repository, show the run, and run it again with a verdict
+	PYTHON='$(PYTHON)' DEMO='$(DEMO)' sh examples/demo.sh
+
+lint: setup ## Format and style, types, the direction of imports, Python 3.6 syntax of what travels
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.6- amltool/tracking
+
+test: lint ## Everything that is checked; AMLTOOL_REQUIRE=docker,ssh,... names what may not be skipped
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+torture: setup ## The full figures of docs/reliability.md (long)
+	$(BIN)/python -m pytest -m torture --timeout 3600
+
+fuzz: setup ## 10,000 mutated configuration files of each kind
+	$(BIN)/python tests/fuzz_configuration.py --count 10000
+
+bench: setup ## The tables in benchmarks/README.md
+	$(BIN)/python benchmarks/run.py
+
+clean: ## Remove what make made
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

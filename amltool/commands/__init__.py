@@ -1,0 +1,1 @@
+"""The verbs: plain functions, values in, values out; no printing, no exiting, no command line."""

@@ -1,0 +1,99 @@
+"""Compare two or more runs: code, configuration, environment, metrics, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from amltool.commands.looking import artifacts_of
+from amltool.commands.opening import Opened
+from amltool.environments.interpreter import compare_locks
+from amltool.errors import UserError
+from amltool.run import Run
+from amltool.stores import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs between runs: a row is a name and one value a run; ``same`` names what does not differ."""
+
+    runs: tuple[str, ...]
+    fields: list[tuple[str, list[Any]]] = field(default_factory=list)
+    metrics: list[tuple[str, list[Any]]] = field(default_factory=list)
+    outputs: list[tuple[str, list[Any]]] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+
+
+FIELDS = ("status", "exit_code", "script", "arguments", "run_configuration", "target", "target_type", "host", "commit",
+          "tree", "source_directory", "framework", "duration_s", "parameters", "run_configuration_content")  # fmt: skip
+
+
+def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
+    """Put runs side by side.
+
+    Raises:
+        UserError: fewer than two runs.
+    """
+    if len(runs) < 2:
+        raise UserError("Cannot find runs of the provided run ids", "Name two runs or more: amltool compare @,@2")
+    made = Comparison(tuple(run.run_id for run in runs))
+    for name in FIELDS:
+        values = [msgspec.to_builtins(getattr(run.record, name)) for run in runs]
+        if any(value != values[0] for value in values):
+            made.fields.append((name, values))
+        else:
+            made.same.append(name)
+    for name in sorted({metric for run in runs for metric in run.record.metrics}):
+        metrics = [run.record.metrics.get(name) for run in runs]
+        made.metrics.append((name, [None if metric is None else metric.last for metric in metrics]))
+    _compare_outputs(opened, runs, made)
+    first, last = runs[0].record, runs[-1].record
+    if first.commit != last.commit:
+        made.code.extend(changed_files(opened, first.commit, last.commit))
+    made.packages.extend(lock_differences(opened, runs[0], runs[-1]))
+    return made
+
+
+def _compare_outputs(opened: Opened, runs: Sequence[Run], made: Comparison) -> None:
+    kept = [{artifact.path: artifact for artifact in artifacts_of(opened, run)} for run in runs]
+    for path in sorted({path for artifacts in kept for path in artifacts if path.startswith("outputs/")}):
+        found = [artifacts.get(path) for artifacts in kept]
+        digests = [None if artifact is None else artifact.sha256[:12] for artifact in found]
+        if any(digest != digests[0] for digest in digests):
+            made.outputs.append((path, digests))
+        else:
+            made.same.append(path)
+
+
+def changed_files(opened: Opened, first: str, last: str) -> list[str]:
+    """``M path`` lines: what Git says differs between two commits; empty where one is not in this clone."""
+    exit_code, stdout, _ = opened.git.ask("diff-tree", "-r", "-z", "--name-status", "--end-of-options", first, last)
+    if exit_code != 0:
+        return []
+    parts = stdout.decode("utf-8", "backslashreplace").split("\0")
+    return [f"{kind} {path}" for kind, path in zip(parts[0::2], parts[1::2], strict=False)]
+
+
+def lock_differences(opened: Opened, first: Run, last: Run) -> list[str]:
+    """How the environments of two runs differ, package by package; empty when they are the same or not here."""
+    locks = [lock_content(opened, run) for run in (first, last)]
+    if locks[0] is None or locks[1] is None or locks[0] == locks[1]:
+        return []
+    return compare_locks(locks[0], locks[1])
+
+
+def lock_content(opened: Opened, run: Run) -> bytes | None:
+    """The environment lock of a run, ``None`` where this clone does not keep it."""
+    digest = run.record.environment.lock_sha256
+    if not digest:
+        return None
+    try:
+        with open_store(None, opened.git.layout.store).open(digest) as stream:
+            return stream.read()
+    except KeyError:
+        return None

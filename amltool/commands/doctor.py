@@ -1,0 +1,109 @@
+"""Doctor: what works here, and how to mend what does not."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import amltool
+from amltool.commands.opening import open_project
+from amltool.errors import UserError
+from amltool.git.command import Git
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: level ``ok``, ``warning`` or ``error``, and the remedy where there is one."""
+
+    what: str
+    level: str
+    message: str
+    remedy: str = ""
+
+
+def examine(folder: Path) -> list[Finding]:
+    """Look at Git, Python, the project, its targets and store, and at what optional parts need."""
+    findings = [Finding("amltool", "ok", f"{amltool.__version__} on Python {sys.version.split()[0]}"), _git(folder)]
+    findings += _project(folder)
+    findings += [_optional(*each) for each in OPTIONAL]
+    return findings
+
+
+OPTIONAL = (
+    ("docker", "docker", "the docker targets"),
+    ("paramiko", "ssh", "targets over SSH"),
+    ("azure.storage.blob", "azure", "artifact stores in Azure Blob"),
+)
+
+
+def _git(folder: Path) -> Finding:
+    if shutil.which("git") is None:
+        return Finding("git", "error", "Git was not found.", "Install git and see that it is on PATH.")
+    import subprocess
+
+    version = subprocess.run(["git", "version"], capture_output=True, text=True).stdout.strip()
+    parts = version.removeprefix("git version ").split(".")
+    if [int(part) for part in parts[:2] if part.isdigit()] < [2, 36]:
+        return Finding("git", "error", f"{version} is too old.", "amltool needs 2.36 (core.fsync) or newer.")
+    return Finding("git", "ok", version)
+
+
+def _project(folder: Path) -> list[Finding]:
+    try:
+        git = Git.at(folder)
+        opened = open_project(folder)
+    except UserError as error:
+        return [Finding("project", "error", error.what, error.remedy)]
+    findings = []
+    if git.head is None:
+        remedy = 'Make one: git add -A && git commit -m "first"'
+        findings.append(Finding("commit", "error", "This repository has no commit yet.", remedy))
+    if not opened.project.has_aml_config:
+        findings.append(Finding("project", "error", "There is no aml_config folder.", "Make one: amltool init"))
+    else:
+        findings.append(Finding("project", "ok", f"{opened.project.root}"))
+        findings += _targets(opened.project.root, opened)
+    findings.append(_writable("journal and store", git.layout.folder))
+    return findings
+
+
+def _targets(root: Path, opened: object) -> list[Finding]:
+    from amltool.commands.opening import read_computes
+    from amltool.targets import TARGETS
+
+    findings = []
+    try:
+        computes = list(read_computes(root, None))
+    except UserError as error:
+        return [Finding("targets", "error", error.what, error.remedy)]
+    for compute in computes:
+        known = compute.type in TARGETS
+        message = f"{compute.type.value}" + ("" if known else ": not in this version of amltool yet")
+        findings.append(Finding(f"target {compute.name}", "ok" if known else "warning", message))
+    return findings
+
+
+def _writable(what: str, folder: Path) -> Finding:
+    import os
+
+    existing = folder if folder.exists() else folder.parent
+    if not os.access(existing, os.W_OK):
+        return Finding(what, "error", f"{existing} cannot be written.", "Change its permissions or owner.")
+    free = shutil.disk_usage(existing).free
+    if free < 1 << 30:
+        return Finding(what, "warning", f"{existing} has less than 1 GB free.", "Free some space.")
+    return Finding(what, "ok", str(folder))
+
+
+def _optional(module: str, extra: str, what: str) -> Finding:
+    from importlib.util import find_spec
+
+    try:
+        there = find_spec(module) is not None
+    except ModuleNotFoundError:
+        there = False
+    if there:
+        return Finding(extra, "ok", f"{what}: installed")
+    return Finding(extra, "warning", f"{what} need packages that are not installed.", f"pip install 'amltool[{extra}]'")

@@ -1,0 +1,155 @@
+"""Drive runs: build what a run on its way needs, go on with runs whose driver died, finish them in the background."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from amltool.commands.opening import Opened
+from amltool.configuration.compute import read_compute
+from amltool.configuration.secrets import resolve_variables
+from amltool.errors import TargetError, UserError
+from amltool.git.snapshots import complete, survey
+from amltool.history.journal import JournalEntry, Step
+from amltool.launchers.base import LaunchState
+from amltool.limits import Profile
+from amltool.run import RunRecord, RunStatus
+from amltool.snapshot import Snapshot
+from amltool.stores import open_store
+from amltool.targets import open_target
+from amltool.targets.base import Drive, Silent, Watcher, drive, release
+
+
+def prepare_drive(opened: Opened, entry: JournalEntry, watcher: Watcher, snapshot: Snapshot | None = None) -> Drive:
+    """Everything a run in the journal needs to be driven on, from what is written there alone."""
+    request = entry.request()
+    compute = read_compute(request.target, request.compute.encode(), f"aml_config/{request.target}.compute")
+    resolved: list[tuple[dict[str, str], list[str]]] = []
+
+    def variables() -> tuple[dict[str, str], list[str]]:
+        if not resolved:
+            resolved.append(resolve_variables(request.environment_variables))
+        return resolved[0]
+
+    return Drive(
+        git=opened.git,
+        entry=entry,
+        request=request,
+        state=entry.state(),
+        target=open_target(compute, request.project, opened.git.top),
+        store=open_store(request.artifact_store, opened.git.layout.store),
+        history=opened.history,
+        watcher=watcher,
+        snapshot=_once(snapshot, lambda: _snapshot_again(opened, entry)),
+        own_variables=lambda: variables()[0],
+        secret_values=lambda: variables()[1],
+    )
+
+
+def _once(known: Snapshot | None, make: Callable[[], Snapshot]) -> Callable[[], Snapshot]:
+    kept = [known] if known is not None else []
+
+    def get() -> Snapshot:
+        if not kept:
+            kept.append(make())
+        return kept[0]
+
+    return get
+
+
+def _snapshot_again(opened: Opened, entry: JournalEntry) -> Snapshot:
+    request = entry.request()
+    found = survey(opened.git, request.prefix, request.source_directory, Profile(request.profile), request.commit)
+    return complete(opened.git, request.commit, request.base_commit, found, found.files)
+
+
+def finish(run: Drive) -> RunRecord:
+    """Drive a run to its end and release it. The caller holds the run's lock."""
+    record = drive(run)
+    if record is None:
+        record = opened_record(run)
+    release(run)
+    return record
+
+
+def opened_record(run: Drive) -> RunRecord:
+    """The record of a run whose driver died between recording and release."""
+    from amltool.targets.base import record_of
+
+    return record_of(run.request, run.state)
+
+
+def go_on(opened: Opened, entry: JournalEntry, watcher: Watcher | None = None) -> RunRecord | None:
+    """Take a run without a driver on from its last finished step, if that can be done without waiting for it.
+
+    A run that was never launched is launched (in the background); one that runs is left alone; one that ended is
+    collected and recorded. Gives the record when the run is finished by this.
+    """
+    watcher = watcher or Silent()
+    try:
+        with entry.driven():
+            run = prepare_drive(opened, entry, watcher)
+            if run.state.step is Step.LAUNCHED:
+                seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
+                if seen.state is LaunchState.RUNNING:
+                    return None
+            if list(Step).index(run.state.step) >= list(Step).index(Step.LAUNCHED):
+                return finish(run)
+    except (BlockingIOError, FileNotFoundError, TargetError):
+        return None
+    drive_in_background(opened, entry)
+    return None
+
+
+def finish_ended(opened: Opened) -> list[str]:
+    """Record every run that ended while nobody looked; gives a sentence for each that could not be."""
+    troubles: list[str] = []
+    for entry in opened.journal.entries():
+        try:
+            if list(Step).index(entry.state().step) >= list(Step).index(Step.LAUNCHED):
+                go_on(opened, entry)
+        except UserError as error:
+            troubles.append(f"Run {entry.run_id}: {error}")
+    return troubles
+
+
+def drive_in_background(opened: Opened, entry: JournalEntry) -> None:
+    """Start a process of its own that drives the run to its end, whatever becomes of us."""
+    command = [sys.executable, "-m", "amltool.tasks.background", str(opened.project.root), entry.run_id]
+    subprocess.Popen(
+        command,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        close_fds=True,
+    )
+
+
+def drive_to_end(root: Path, run_id: str) -> None:
+    """What the background process does."""
+    from amltool.commands.opening import open_project
+
+    opened = open_project(root)
+    entry = opened.journal.entry(run_id)
+    if entry is None:
+        return
+    try:
+        with entry.driven():
+            finish(prepare_drive(opened, entry, Silent()))
+    except BlockingIOError:
+        return
+    except UserError as error:
+        entry.keep("trouble.txt", str(error).encode())
+        raise
+
+
+def status_of(entry: JournalEntry) -> tuple[RunStatus, str]:
+    """Where an unfinished run stands, and a word for people where its driver died before it was launched."""
+    state = entry.state()
+    if state.step in (Step.REQUESTED, Step.PREPARED, Step.PLACED) and not entry.is_driven():
+        return state.status, f"interrupted; go on with: amltool wait {entry.run_id}"
+    return state.status, ""

@@ -1,0 +1,309 @@
+"""Look at runs, finished or not: list them, show one, read its console, wait for it, cancel it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from amltool.artifact import Artifact
+from amltool.commands.driving import finish, finish_ended, go_on, prepare_drive, status_of
+from amltool.commands.opening import Opened
+from amltool.errors import DamagedError, UserError
+from amltool.history.journal import JournalEntry, Step
+from amltool.launchers.base import LaunchState
+from amltool.layout import CONSOLE_FILE
+from amltool.run import LongList, Run, RunRecord, RunStatus, parse_timestamp
+from amltool.stores import open_store
+from amltool.targets.base import ConsoleReader, Drive, Silent, Watcher
+
+WAIT_S = 0.05
+STATUSES = {status.value.lower(): status for status in RunStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Finished runs, newest first, and the rows of those that are not; ``troubles`` are sentences for the user."""
+
+    runs: list[Run]
+    unfinished: list[dict[str, Any]]
+    troubles: list[str]
+
+
+def list_runs(opened: Opened, *, limit: int | None = 20, status: str | None = None, best: str | None = None) -> Listing:
+    """The newest runs; with ``best`` those with the highest last value of a metric first (``-NAME``: the lowest).
+
+    Raises:
+        UserError: an unknown status.
+    """
+    troubles = finish_ended(opened)
+    wanted = None
+    if status is not None:
+        if status.lower() not in STATUSES:
+            raise UserError(
+                f"Unsupported status value: {status}", f"Use one of: {', '.join(s.value for s in RunStatus)}."
+            )
+        wanted = STATUSES[status.lower()]
+    unfinished = [row for row in map(unfinished_row, opened.journal.entries()) if wanted in (None, row["status"])]
+    if best is None:
+        return Listing(opened.history.runs(limit=limit, status=wanted), unfinished, troubles)
+    runs = sorted(_with_metric(opened, best.lstrip("-"), wanted), key=lambda r: _last(r, best), reverse=best[0] != "-")
+    return Listing(runs[:limit] if limit else runs, [], troubles)
+
+
+def _with_metric(opened: Opened, name: str, status: RunStatus | None) -> list[Run]:
+    runs = opened.history.runs(limit=None, status=status)
+    found = [run for run in runs if isinstance(_last(run, name), (int, float))]
+    if not found:
+        known = sorted({metric for run in runs for metric in run.record.metrics})
+        raise UserError(
+            f"No run has a number for the metric {name!r}.", f"Known metrics: {', '.join(known) or 'none'}."
+        )
+    return found
+
+
+def _last(run: Run, name: str) -> Any:
+    metric = run.record.metrics.get(name.lstrip("-"))
+    return None if metric is None else metric.last
+
+
+def unfinished_row(entry: JournalEntry) -> dict[str, Any]:
+    """What is known of a run that is not in the history yet; a damaged entry is a row that says so."""
+    try:
+        request = entry.request()
+        status, note = status_of(entry)
+    except (UserError, OSError) as error:
+        return {
+            "run_id": entry.run_id, "run_number": None, "status": RunStatus.NOT_STARTED, "script_name": "",
+            "target": "", "note": str(error).replace("\n", " "),
+        }  # fmt: skip
+    return {
+        "run_id": request.run_id,
+        "run_number": request.run_number,
+        "status": status,
+        "script_name": request.script,
+        "target": request.target,
+        "note": note,
+    }
+
+
+def ancestor_row(run: Run) -> dict[str, Any]:
+    """A row as the ancestor's queries expect it: metrics as top-level keys beside the run's own (WORKBENCH 6)."""
+    record = run.record
+    row: dict[str, Any] = {name: metric.last for name, metric in record.metrics.items()}
+    row.update(
+        run_id=record.run_id,
+        run_number=record.run_number,
+        script_name=record.script,
+        arguments=record.arguments,
+        target=record.target,
+        status=record.status.value,
+        created_utc=record.created,
+        start_time_utc=record.started or "00:00 not started",
+        end_time_utc=record.ended,
+        duration=_ancestor_duration(record),
+        user_id=record.user,
+        commit=record.commit,
+        tags=dict(run.tags),
+        parameters=dict(record.parameters),
+    )
+    return row
+
+
+def _ancestor_duration(record: RunRecord) -> str:
+    if not record.started or not record.ended:
+        return "N/A"
+    span = parse_timestamp(record.ended) - parse_timestamp(record.started)
+    return str(span) if span.total_seconds() > 0 else "N/A"
+
+
+def query_runs(runs: Sequence[Run], query: str) -> Any:
+    """The result of a JMESPath query on the ancestor's rows.
+
+    Raises:
+        UserError: the query cannot be read, or does not fit the rows.
+    """
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        return jmespath.search(query, [ancestor_row(run) for run in runs])
+    except JMESPathError as error:
+        raise UserError(
+            f"The query cannot be used: {str(error).splitlines()[0]}",
+            "See https://jmespath.org; an example: [?status=='Completed'].run_id",
+        ) from None
+
+
+def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run | JournalEntry:
+    """The run a name stands for, finished or not. A run without a driver is gone on with first.
+
+    Raises:
+        UserError: no run, or several, have that name.
+    """
+    entry = unfinished_named(opened, name)
+    if entry is None:
+        return opened.history.find(name)
+    record = go_on(opened, entry, watcher)
+    if record is not None or not entry.folder.exists():
+        return opened.history.find(entry.run_id)
+    return entry
+
+
+def unfinished_named(opened: Opened, name: str) -> JournalEntry | None:
+    """The unfinished run a name stands for: ``@`` is the newest of all, else a unique prefix or suffix."""
+    entries = opened.journal.entries()
+    if name == "@":
+        newest = opened.history.runs(limit=1)
+        if entries and (not newest or entries[-1].run_id > newest[0].run_id):
+            return entries[-1]
+        return None
+    if name.startswith("@") or not name:
+        return None
+    found = [entry for entry in entries if entry.run_id.startswith(name) or entry.run_id.endswith(name)]
+    if len(found) > 1:
+        names = ", ".join(entry.run_id for entry in found)
+        raise UserError(f"{name!r} names several runs: {names}.", "Give more of the run id.")
+    return found[0] if found else None
+
+
+def finished(opened: Opened, name: str) -> Run:
+    """A run of the history.
+
+    Raises:
+        UserError: there is none, or it is not finished yet.
+    """
+    run = find_run(opened, name)
+    if isinstance(run, Run):
+        return run
+    raise UserError(f"Run {run.run_id} is not finished yet.", f"Wait for it: amltool wait {run.run_id}")
+
+
+def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
+    """Follow a run to its end; drives it when nobody else does.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted; the run lives on.
+    """
+    entry = unfinished_named(opened, name)
+    if entry is None:
+        return opened.history.find(name)
+    reader: ConsoleReader | None = None
+    while True:
+        try:
+            with entry.driven():
+                run = prepare_drive(opened, entry, watcher)
+                _catch_up(run, reader)
+                finish(run)
+                return opened.history.find(entry.run_id)
+        except FileNotFoundError:
+            return opened.history.find(entry.run_id)
+        except BlockingIOError:
+            reader = reader or ConsoleReader(*_console_place(opened, entry))
+            for block in reader.new():
+                watcher.console(block)
+            time.sleep(WAIT_S)
+
+
+def _console_place(opened: Opened, entry: JournalEntry) -> tuple[Any, Any]:
+    run = prepare_drive(opened, entry, Silent())
+    return run.target.host, run.folder
+
+
+def _catch_up(run: Drive, reader: ConsoleReader | None) -> None:
+    """Console that was shown while another process drove the run is not shown again."""
+    if reader is None or run.state.step is not Step.LAUNCHED:
+        return
+    run.console_offset = reader.offset
+
+
+def cancel_run(opened: Opened, name: str) -> RunRecord | None:
+    """Cancel an unfinished run: its whole process tree is gone when this returns. ``None``: it was already over.
+
+    Raises:
+        UserError: no such run, or its target does not answer.
+    """
+    entry = unfinished_named(opened, name)
+    if entry is None:
+        run = opened.history.find(name)
+        raise UserError(
+            f"Run {run.run_id} is over: {run.record.status.value}.", "Only a run that is not finished can be canceled."
+        )
+    entry.ask_to_cancel()
+    try:
+        run = prepare_drive(opened, entry, Silent())
+    except DamagedError:
+        entry.discard()
+        return None
+    if run.state.step is Step.LAUNCHED or _was_started(run):
+        run.target.launcher.cancel(run.target.host, run.folder, run.state.handle)
+    return wait_for(opened, entry.run_id, Silent()).record
+
+
+def _was_started(run: Drive) -> bool:
+    seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
+    return seen.state is LaunchState.RUNNING
+
+
+def console_of(opened: Opened, name: str, *, follow: bool, path: str = CONSOLE_FILE) -> Iterator[bytes]:
+    """The console of a run (or a file under its ``logs/``) in blocks; ``follow`` goes on to the run's end."""
+    found = find_run(opened, name)
+    if isinstance(found, Run):
+        yield from artifact_content(opened, found, path)
+        return
+    run = prepare_drive(opened, found, Silent())
+    folder = run.folder if path == CONSOLE_FILE else None
+    reader = ConsoleReader(run.target.host, run.folder, path=None if folder else run.folder.work / path)
+    while True:
+        running = _is_running(found)
+        yield from reader.new()
+        if not follow:
+            return
+        if not running:
+            break
+        time.sleep(WAIT_S)
+
+
+def _is_running(entry: JournalEntry) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        state = entry.state()
+        return list(Step).index(state.step) <= list(Step).index(Step.LAUNCHED) and entry.folder.exists()
+    return False
+
+
+def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
+    """The verified content of one artifact, in blocks.
+
+    Raises:
+        UserError: the run has no such artifact, or another clone keeps it.
+    """
+    artifact = next((artifact for artifact in artifacts_of(opened, run) if artifact.path == path), None)
+    if artifact is None:
+        raise UserError(
+            f"Cannot find the artifact '{path}' with run_id '{run.run_id}'", f"See: amltool outputs {run.run_id}"
+        )
+    store = open_store(artifact.store, opened.git.layout.store)
+    try:
+        with store.open(artifact.sha256) as stream:
+            while block := stream.read(1 << 20):
+                yield block
+    except KeyError:
+        raise UserError(
+            f"The artifact '{path}' of run {run.run_id} is not in this clone: it was made by {run.record.user or 'another'} "
+            f"on {run.record.host or 'another machine'}.",
+            "Get it from there; a shared artifact store (artifact_store in aml_config/project.yml) keeps it for all.",
+        ) from None
+
+
+def artifacts_of(opened: Opened, run: Run) -> list[Artifact]:
+    """Every artifact of a run, also where the record only names a list."""
+    listed = run.record.artifacts
+    if not isinstance(listed, LongList):
+        return list(listed)
+    store = open_store(None, opened.git.layout.store)
+    with store.open(listed.sha256) as stream:
+        return msgspec.json.decode(stream.read(), type=list[Artifact])

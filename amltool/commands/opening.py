@@ -1,0 +1,88 @@
+"""Find the project a command works on: its repository, its folder in it, its settings."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from amltool.configuration.choosing import find_compute, list_compute_targets
+from amltool.configuration.compute import ComputeTarget
+from amltool.configuration.folder import working_files
+from amltool.git.command import Git
+from amltool.history.history import History
+from amltool.history.journal import Journal
+from amltool.limits import Profile
+from amltool.project import Project, find_project_root, load_project
+from amltool.run import ProjectNames
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A project on this machine and the repository it lies in; ``prefix`` is its folder there (``""`` at the top)."""
+
+    git: Git
+    project: Project
+    prefix: str
+
+    @cached_property
+    def history(self) -> History:
+        return History(self.git)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.git.layout)
+
+    @property
+    def profile(self) -> Profile:
+        return self.project.settings.limits.profile
+
+    @cached_property
+    def names(self) -> ProjectNames:
+        names = self.project.names
+        return ProjectNames(names.account, names.workspace, names.name, self.prefix or ".")
+
+    @cached_property
+    def user(self) -> str:
+        """``Name <email>`` as Git is configured, else the login name."""
+        _, content, _ = self.git.ask("config", "--get-regexp", r"^user\.(name|email)$")
+        found = dict(line.split(" ", 1) for line in os.fsdecode(content).splitlines() if " " in line)
+        name, email = found.get("user.name", ""), found.get("user.email", "")
+        if name or email:
+            return f"{name} <{email}>" if email else name
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return ""
+
+
+def open_project(folder: Path | None = None) -> Opened:
+    """Open the project a folder (the current one by default) lies in.
+
+    Raises:
+        UserError: there is no repository with a work tree here, or the project's settings cannot be read.
+    """
+    start = (folder or Path.cwd()).absolute()
+    git = Git.at(start)
+    root = find_project_root(start.resolve(), git.top)
+    prefix = root.relative_to(git.top).as_posix()
+    return Opened(git, load_project(root), "" if prefix == "." else prefix)
+
+
+def read_computes(root: Path, name: str | None) -> list[ComputeTarget]:
+    """Every compute target of a project's working folder, or the one of a name.
+
+    Raises:
+        UserError: there is none of that name, or one has mistakes.
+    """
+    files = working_files(root)
+    names = list_compute_targets(files) if name is None else [name]
+    return [find_compute(files, each) for each in names]
+
+
+def open_repository(folder: Path | None = None) -> tuple[Path, Path]:
+    """The top of the repository a folder lies in, and the folder itself: what `init` makes a project of."""
+    start = (folder or Path.cwd()).absolute()
+    return Git.at(start).top, start.resolve()

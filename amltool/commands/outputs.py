@@ -1,0 +1,78 @@
+"""Get artifacts out of the store, whole and verified, never over what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from amltool.artifact import Artifact
+from amltool.commands.looking import artifact_content, artifacts_of
+from amltool.commands.opening import Opened
+from amltool.errors import DamagedError, UserError
+from amltool.files import no_space
+from amltool.run import Run
+
+
+def matching_artifacts(opened: Opened, run: Run, path: str | None) -> list[Artifact]:
+    """The artifacts of a run, or those a path, a folder or a pattern names.
+
+    Raises:
+        UserError: nothing has that name.
+    """
+    artifacts = artifacts_of(opened, run)
+    if path is None:
+        return artifacts
+    wanted = path.rstrip("/")
+    found = [a for a in artifacts if a.path == wanted or a.path.startswith(f"{wanted}/") or fnmatchcase(a.path, wanted)]
+    if not found:
+        raise UserError(
+            f"Cannot find the artifact '{path}' with run_id '{run.run_id}'", f"See: amltool outputs {run.run_id}"
+        )
+    return found
+
+
+def download(
+    opened: Opened, run: Run, artifacts: Sequence[Artifact], folder: Path, *, overwrite: bool = False
+) -> list[Path]:
+    """Write artifacts below a folder under their own names; all or, where one is in the way, none (WORKBENCH 6).
+
+    Raises:
+        UserError: a file is in the way, a name is unsafe, an artifact is not here or is damaged.
+    """
+    places = {artifact.path: _place(folder, artifact.path) for artifact in artifacts}
+    existing = [str(path) for path in places.values() if os.path.lexists(path)]
+    if existing and not overwrite:
+        listed = "\n".join(
+            f"There is a file name {Path(path).name} existing in {Path(path).parent}" for path in existing
+        )
+        raise UserError(f"{listed}\nNothing was downloaded.", "please add '--overwrite' to overwrite")
+    for artifact in artifacts:
+        _write(opened, run, artifact, places[artifact.path])
+    return list(places.values())
+
+
+def _place(folder: Path, path: str) -> Path:
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in path:
+        raise UserError(f"The record names an artifact {path!r}, which is no safe file name.", "Do not download it.")
+    return folder.joinpath(*parts)
+
+
+def _write(opened: Opened, run: Run, artifact: Artifact, place: Path) -> None:
+    beside = place.with_name(f".{place.name[:200]}.{os.getpid()}.tmp")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("xb") as stream:
+            for block in artifact_content(opened, run, artifact.path):
+                stream.write(block)
+        beside.replace(place)
+    except DamagedError as error:
+        raise UserError(str(error), "Run the experiment again: amltool rerun " + run.run_id) from None
+    except OSError as error:
+        raise no_space(error, place) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()

@@ -1,0 +1,254 @@
+"""Submit: a commit becomes a run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import posixpath
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amltool.commands.driving import drive_in_background, finish, prepare_drive
+from amltool.commands.opening import Opened
+from amltool.commands.weighing import refuse_over_limits
+from amltool.configuration.choosing import Chosen, choose
+from amltool.configuration.folder import FOLDER, Files, working_files
+from amltool.configuration.runconfig import command_of
+from amltool.errors import UserError
+from amltool.git.command import ObjectReader, tree_names
+from amltool.git.notes import keep_snapshots
+from amltool.git.snapshots import Survey, survey, take
+from amltool.history.journal import JournalEntry, RunRequest, Step
+from amltool.run import RunRecord, new_run_id, timestamp
+from amltool.snapshot import EXECUTABLE_MODE, Snapshot
+from amltool.targets.base import Drive, Watcher, drive
+
+SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
+"""The ancestor's words (WORKBENCH 2.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a user asks for; everything left out comes from the project's configuration."""
+
+    script: str | None = None
+    arguments: Sequence[str] = ()
+    target: str | None = None
+    run_configuration: str | None = None
+    commit: str | None = None
+    require_clean: bool | None = None
+    source_directory: str = "."
+    variables: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+    tracked: bool | None = None
+    base_commit: str | None = None
+    rerun_of: str | None = None
+    sweep_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A run that was started; ``record`` once it was followed to its end."""
+
+    run_id: str
+    record: RunRecord | None
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C; ``run_id`` lives on, or ``None`` when nothing was started."""
+
+    def __init__(self, run_id: str | None) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+
+def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool = False) -> Submitted:
+    """Run a script of a snapshot; follow it to its end unless ``detach``.
+
+    Raises:
+        UserError: the run cannot be started; nothing was started.
+        Interrupted: the user pressed Ctrl-C.
+    """
+    found, snapshot = take_snapshot(opened, wanted, watcher)
+    request = _request(opened, wanted, snapshot, watcher)
+    keep_snapshots(opened.git, [snapshot.commit])
+    entry = opened.journal.add(request)
+    return start(opened, entry, snapshot, watcher, detach=detach)
+
+
+def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple[Survey, Snapshot]:
+    """Check the limits, then take the snapshot; says what is worth knowing about it."""
+    git, settings = opened.git, opened.project.settings
+    commit = None
+    if wanted.commit is not None:
+        commit = git.resolve(wanted.commit)
+        if commit is None:
+            raise UserError(f"There is no commit {wanted.commit!r}.", "Name one that `git log` shows.")
+    found = survey(git, opened.prefix, wanted.source_directory, opened.profile, commit)
+    require_clean = settings.require_clean if wanted.require_clean is None else wanted.require_clean
+    if found.dirty and require_clean:
+        changed = ", ".join(change.path for change in found.changes[:5])
+        raise UserError(f"There is uncommitted work ({changed}), and a clean tree is required.", "Commit it first.")
+    refuse_over_limits(found.sizes, settings.limits, opened.project.root, found.ignore_file, watcher.say)
+    snapshot = take(git, found)
+    if found.profile and snapshot.size != sum(found.sizes.values()):
+        sizes = {file.path: file.size for file in snapshot.files}
+        sizes.update({path: large.size for path, large in snapshot.large_files.items()})
+        refuse_over_limits(sizes, settings.limits, opened.project.root, found.ignore_file, lambda _: None)
+    for notice in found.notices:
+        watcher.say(notice)
+    if snapshot.dirty:
+        count = len(found.changes)
+        watcher.say(
+            f"Uncommitted work ({count} file{'s' * (count != 1)}) is in snapshot {snapshot.commit[:12]}, "
+            f"on top of {snapshot.base_commit[:12]}; your branch, index and files are as they were."
+        )
+    return found, snapshot
+
+
+def start(
+    opened: Opened, entry: JournalEntry, snapshot: Snapshot | None, watcher: Watcher, *, detach: bool
+) -> Submitted:
+    """Drive a run that stands in the journal: to its launch when detached, else to its end."""
+    with ExitStack() as stack:
+        stack.enter_context(entry.driven())
+        run = prepare_drive(opened, entry, watcher, snapshot)
+        try:
+            drive(run, until=Step.LAUNCHED)
+            if not detach:
+                return Submitted(entry.run_id, finish(run))
+        except Exception:
+            if run.state.step in (Step.REQUESTED, Step.PREPARED, Step.PLACED):
+                _abandon(run)
+            raise
+        except KeyboardInterrupt:
+            if run.state.step in (Step.REQUESTED, Step.PREPARED):
+                _abandon(run)
+                raise Interrupted(None) from None
+            stack.close()
+            drive_in_background(opened, entry)
+            raise Interrupted(entry.run_id) from None
+    drive_in_background(opened, entry)
+    return Submitted(entry.run_id, None)
+
+
+def _abandon(run: Drive) -> None:
+    """Nothing of the run was started: leave no trace of it."""
+    run.target.host.remove(run.folder.path)
+    run.entry.discard()
+
+
+def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Watcher) -> RunRequest:
+    settings = opened.project.settings
+    chosen = choose_configuration(opened, wanted, snapshot.commit)
+    for warning in (*chosen.run_configuration.warnings, *chosen.compute.warnings):
+        watcher.say(warning)
+    configuration = chosen.run_configuration
+    script, arguments = command_of(configuration, wanted.script, wanted.arguments, settings.script)
+    script = script_in_snapshot(opened, script, snapshot)
+    timeout_s = wanted.timeout_s if wanted.timeout_s is not None else configuration.max_run_duration_seconds
+    return RunRequest(
+        run_id=new_run_id(snapshot.commit),
+        run_number=opened.history.next_run_number(),
+        created=timestamp(),
+        user=opened.user,
+        project=opened.names,
+        prefix=opened.prefix,
+        source_directory=snapshot.source_directory,
+        profile=opened.profile.value,
+        commit=snapshot.commit,
+        tree=snapshot.tree,
+        base_commit=wanted.base_commit or snapshot.base_commit,
+        dirty=snapshot.commit != (wanted.base_commit or snapshot.base_commit),
+        script=script,
+        command=[os.fsencode(part) for part in (script, *arguments)],
+        interpreted=is_interpreted(script, snapshot),
+        arguments=[os.fsencode(argument) for argument in arguments],
+        run_configuration=configuration.name,
+        run_configuration_content=dict(configuration.content),
+        environment_variables={**configuration.environment_variables, **wanted.variables},
+        framework=configuration.framework.value,
+        target=chosen.compute.name,
+        target_type=chosen.compute.type.value,
+        compute=chosen.compute_text,
+        max_artifact_size=settings.max_artifact_size,
+        artifact_store=settings.artifact_store,
+        timeout_s=timeout_s,
+        share_hash=settings.share_hash,
+        keep_run_folders=settings.keep_run_folders,
+        rerun_of=wanted.rerun_of,
+        sweep_id=wanted.sweep_id,
+        tracked=configuration.tracked_run if wanted.tracked is None else wanted.tracked,
+    )
+
+
+def choose_configuration(opened: Opened, wanted: Submission, commit: str) -> Chosen:
+    """The run configuration of the commit and the compute target of the working folder that a user means.
+
+    A ``.compute`` that is not in the working folder any more is taken from the commit.
+
+    Raises:
+        UserError: what is named is not there, several could be meant, or a file has mistakes.
+    """
+    working = working_files(opened.project.root)
+    with opened.git.objects() as objects:
+        committed = _committed_files(objects, commit, opened.prefix)
+
+        def read(path: str) -> bytes | None:
+            content = working.read(path)
+            return committed.read(path) if content is None else content
+
+        both = Files(read, lambda: sorted({*working.names(), *committed.names()}))
+        return choose(committed, both, target=wanted.target, run_configuration=wanted.run_configuration)
+
+
+def _committed_files(objects: ObjectReader, commit: str, prefix: str) -> Files:
+    """The project's configuration as it stands in a commit, read through one Git process."""
+
+    def read(path: str) -> bytes | None:
+        found = objects.read(f"{commit}:{posixpath.join(prefix, path)}")
+        return found[1] if found is not None and found[0] == "blob" else None
+
+    def names() -> list[str]:
+        found = objects.read(f"{commit}:{posixpath.join(prefix, FOLDER)}")
+        return tree_names(found[1], len(commit)) if found is not None and found[0] == "tree" else []
+
+    return Files(read, names)
+
+
+def script_in_snapshot(opened: Opened, script: str, snapshot: Snapshot) -> str:
+    """The script's path in the snapshot; a user may name it from the folder they stand in.
+
+    Raises:
+        UserError: it is not in the snapshot; says whether it is outside, missing, or left out by the ignore file.
+    """
+    root = opened.project.root / snapshot.source_directory
+    known = {file.path for file in snapshot.files}
+    given = Path(script)
+    if script in known:
+        return script
+    for place in (given if given.is_absolute() else Path.cwd() / given, root / given):
+        path = Path(os.path.normpath(place))
+        if not path.is_relative_to(root):
+            continue
+        inside = path.relative_to(root).as_posix()
+        if inside in known:
+            return inside
+        if path.is_file():
+            raise UserError(
+                f"{inside} is not in the snapshot: {snapshot.ignore_file or 'Git'} leaves it out, or the commit lacks it.",
+                "Change the ignore file, or commit the script.",
+            )
+    near = difflib.get_close_matches(script, sorted(known), 1)
+    raise UserError(
+        SCRIPT_MISSING.format(script),
+        f"Did you mean {near[0]}?" if near else "Name a file that `amltool check --list` shows.",
+    )
+
+
+def is_interpreted(script: str, snapshot: Snapshot) -> bool:
+    """Whether Python runs the script; an executable file that is no ``.py`` runs as itself (``./run.sh``)."""
+    mode = next(file.mode for file in snapshot.files if file.path == script)
+    return script.endswith(".py") or mode != EXECUTABLE_MODE

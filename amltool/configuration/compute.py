@@ -1,0 +1,258 @@
+"""Compute targets: ``aml_config/NAME.compute`` in every form it was written (WORKBENCH 1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from amltool.configuration import fields as kind
+from amltool.configuration.addresses import check_address, check_username, read_address, write_address
+from amltool.configuration.fields import Field, Table, read_fields, refuse_plain_secrets
+from amltool.configuration.reading import read_tree
+from amltool.configuration.secrets import SecretReference
+from amltool.configuration.tree import Findings, Mapping, Node, Scalar, describe, did_you_mean, quoted
+from amltool.configuration.writing import dump, plain
+
+DEFAULT_BASE_IMAGE = "python:3.11-slim"
+"""For a container when ``baseDockerImage`` is absent or null; the ancestor's images are no longer maintained."""
+DEFAULT_PORT = 22
+DEFAULT_SHARE = "~/.azureml/share/"
+
+
+class ComputeType(str, Enum):
+    """What a compute target is; the values of the ancestor."""
+
+    LOCAL = "local"
+    LOCAL_DOCKER = "localdocker"
+    REMOTE_DOCKER = "remotedocker"
+    REMOTE = "remote"
+    CLUSTER = "cluster"
+
+
+class YarnDeployMode(str, Enum):
+    """Where Spark's driver runs: on the cluster, or in the process that submits."""
+
+    CLUSTER = "cluster"
+    CLIENT = "client"
+
+
+OVER_SSH = frozenset({ComputeType.REMOTE_DOCKER, ComputeType.REMOTE, ComputeType.CLUSTER})
+IN_CONTAINER = frozenset({ComputeType.LOCAL_DOCKER, ComputeType.REMOTE_DOCKER})
+
+_OWN_ENVIRONMENT = frozenset({ComputeType.LOCAL, ComputeType.REMOTE})
+"""Types whose environment is the user's own unless ``userManagedEnvironment: false`` is written."""
+_GONE = frozenset({"batchai", "containerinstance", "amlcompute"})
+
+
+@dataclass(frozen=True, slots=True)
+class PipSettings:
+    """Where pip finds packages when an environment is built on the target."""
+
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ()
+    configuration_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeTarget:
+    """Where to run. Sizes are bytes; ``warnings`` were found in the file and do not make two targets differ."""
+
+    name: str
+    type: ComputeType
+    address: str | None = None
+    port: int = DEFAULT_PORT
+    username: str | None = None
+    password: SecretReference | None = None
+    private_key: SecretReference | None = None
+    private_key_file: str | None = None
+    use_ssh_key: bool = False
+    base_docker_image: str | None = None
+    shared_volumes: bool = True
+    native_shared_directory: str = DEFAULT_SHARE
+    nvidia_docker: bool = False
+    python_location: str = "python"
+    spark_submit_location: str = "spark-submit"
+    user_managed_environment: bool = False
+    yarn_deploy_mode: YarnDeployMode = YarnDeployMode.CLUSTER
+    root: str | None = None
+    artifact_store: str | None = None
+    max_concurrent_runs: int | None = None
+    gpu: str | None = None
+    shm_size: int = 2 << 30
+    memory: int | None = None
+    cpus: float | None = None
+    network: str | None = None
+    volumes: tuple[str, ...] = ()
+    ca_certificates: str | None = None
+    pip: PipSettings = PipSettings()
+    build_arguments: AbstractMapping[str, str] = field(default_factory=dict)
+    environment_variables: AbstractMapping[str, str] = field(default_factory=dict)
+    compression: bool = False
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def over_ssh(self) -> bool:
+        return self.type in OVER_SSH
+
+    @property
+    def in_container(self) -> bool:
+        return self.type in IN_CONTAINER
+
+    @property
+    def wants_gpu(self) -> bool:
+        return self.nvidia_docker or self.gpu is not None
+
+
+def _gpu(findings: Findings, key: str, node: Node) -> str | None:
+    """``all``, a number of GPUs, or ``device=0,1``; true means all."""
+    word = node.text.lower().replace(" ", "") if isinstance(node, Scalar) else ""
+    if word in ("true", "yes", "on", "all"):
+        return "all"
+    if word in ("false", "no", "off", "none", "0"):
+        return None
+    if (word.isascii() and word.isdigit() and len(word) < 4) or (word.startswith("device=") and len(word) > 7):
+        return word
+    findings.mistake(f"{key}: expected true, all, a number of GPUs or device=0,1; found {describe(node)}", node)
+    return None
+
+
+_PIP = Table(
+    (
+        Field("indexUrl", "index_url", kind.text),
+        Field("extraIndexUrls", "extra_index_urls", kind.texts, ()),
+        Field("trustedHosts", "trusted_hosts", kind.texts, ()),
+        Field("configurationFile", "configuration_file", kind.text),
+    ),
+    unknown=kind.Unknown.MISTAKE,
+)
+
+_TABLE = Table(
+    (
+        Field("address", "address", kind.text),
+        Field("port", "port", kind.integer(1, 65535)),
+        Field("username", "username", kind.text),
+        Field("password", "password", kind.secret),
+        Field("privateKey", "private_key", kind.secret),
+        Field("privateKeyFile", "private_key_file", kind.text),
+        Field("useSshKey", "use_ssh_key", kind.boolean, False),
+        Field("baseDockerImage", "base_docker_image", kind.text),
+        Field("sharedVolumes", "shared_volumes", kind.boolean, True),
+        Field("nativeSharedDirectory", "native_shared_directory", kind.text, DEFAULT_SHARE),
+        Field("nvidiaDocker", "nvidia_docker", kind.boolean, False),
+        Field("pythonLocation", "python_location", kind.text, "python"),
+        Field("sparkSubmitLocation", "spark_submit_location", kind.text, "spark-submit"),
+        Field("userManagedEnvironment", "user_managed_environment", kind.boolean),
+        Field("yarnDeployMode", "yarn_deploy_mode", kind.choice(YarnDeployMode), YarnDeployMode.CLUSTER),
+        Field("root", "root", kind.text),
+        Field("artifactStore", "artifact_store", kind.text),
+        Field("maxConcurrentRuns", "max_concurrent_runs", kind.integer(1, 100_000)),
+        Field("gpu", "gpu", _gpu),
+        Field("shmSize", "shm_size", kind.size, 2 << 30),
+        Field("memory", "memory", kind.size),
+        Field("cpus", "cpus", kind.number),
+        Field("network", "network", kind.text),
+        Field("volumes", "volumes", kind.texts, ()),
+        Field("caCertificates", "ca_certificates", kind.text),
+        Field("pip", "pip", kind.nested(_PIP, PipSettings), PipSettings()),
+        Field("buildArguments", "build_arguments", kind.text_map, {}),
+        Field("environmentVariables", "environment_variables", kind.variables, {}),
+        Field("compression", "compression", kind.boolean, False),
+    ),
+    ignored=frozenset({"type", "cluster", "native", "name", "nodeCount"}),
+)
+
+_WRITTEN_ALWAYS: dict[ComputeType, frozenset[str]] = {
+    ComputeType.LOCAL: frozenset({"nativeSharedDirectory", "pythonLocation"}),
+    ComputeType.LOCAL_DOCKER: frozenset({"baseDockerImage", "nativeSharedDirectory", "sharedVolumes"}),
+    ComputeType.REMOTE_DOCKER: frozenset(
+        {"address", "baseDockerImage", "nativeSharedDirectory", "sharedVolumes", "userManagedEnvironment", "username"}
+    ),
+    ComputeType.REMOTE: frozenset(
+        {"address", "nativeSharedDirectory", "pythonLocation", "userManagedEnvironment", "username"}
+    ),
+    ComputeType.CLUSTER: frozenset({"address", "userManagedEnvironment", "username", "yarnDeployMode"}),
+}
+"""What ``attach`` and the templates wrote for each type, beside ``type`` (WORKBENCH 1.1)."""
+
+
+def read_compute(name: str, content: bytes, path: str) -> ComputeTarget:
+    """Read a compute target; ``path`` is what messages call the file.
+
+    Raises:
+        ConfigurationError: with every mistake of the file.
+    """
+    findings = Findings(path)
+    root = read_tree(content, findings)
+    of_type = _type(findings, root)
+    values = read_fields(findings, root, _TABLE)
+    values["address"], values["port"] = read_address(findings, root, values["address"], values["port"])
+    if values["user_managed_environment"] is None:
+        values["user_managed_environment"] = of_type in _OWN_ENVIRONMENT
+    if of_type in OVER_SSH:
+        check_address(findings, root, of_type is ComputeType.CLUSTER)
+        check_username(findings, root, of_type is ComputeType.CLUSTER)
+    if of_type in IN_CONTAINER and values["base_docker_image"] and any(map(str.isspace, values["base_docker_image"])):
+        findings.mistake("baseDockerImage: the name of an image has no blanks", root.get("baseDockerImage"))
+    refuse_plain_secrets(findings, root, frozenset({"password", "environmentVariables"}))
+    findings.check()
+    assert of_type is not None  # noqa: S101 - a missing type is a mistake, and mistakes were raised
+    return ComputeTarget(name=name, type=of_type, warnings=findings.warning_texts(), **values)
+
+
+def write_compute(target: ComputeTarget) -> str:
+    """The text of a ``.compute`` as the last Workbench wrote it: keys in alphabetical order, secrets as references."""
+    always = _WRITTEN_ALWAYS[target.type]
+    defaults = {**_TABLE.defaults(), "user_managed_environment": target.type in _OWN_ENVIRONMENT, "port": DEFAULT_PORT}
+    content: dict[str, object] = {"type": target.type.value}
+    for each in _TABLE.fields:
+        value = getattr(target, each.name)
+        if each.key in always or value != defaults[each.name]:
+            content[each.key] = plain(value, _PIP) if each.key == "pip" else plain(value)
+    content.pop("port", None)
+    if target.address is not None:
+        content["address"] = write_address(target.address, target.port, DEFAULT_PORT)
+    return dump(content)
+
+
+def _type(findings: Findings, root: Mapping) -> ComputeType | None:
+    written = root.get("type")
+    has_address = isinstance(address := root.get("address"), Scalar) and bool(address.value)
+    on_docker = ComputeType.REMOTE_DOCKER if has_address else ComputeType.LOCAL_DOCKER
+    if written is None or (isinstance(written, Scalar) and written.value is None):
+        return _type_of_booleans(findings, root, on_docker, has_address)
+    word = written.text if isinstance(written, Scalar) else ""
+    known = {member.value: member for member in ComputeType}
+    known |= {"docker": on_docker, "virtualmachine": ComputeType.REMOTE}
+    if word in known:
+        return known[word]
+    if word in _GONE:
+        findings.mistake(
+            f"type: {quoted(word)} was a service of Azure ML that amltool does not have; "
+            "use remote or remotedocker with a machine of your own",
+            written,
+        )
+        return None
+    names = [member.value for member in ComputeType]
+    hint = did_you_mean(word, names)
+    findings.mistake(f"type: expected {kind.one_of(names)}, found {describe(written)}{hint}", written)
+    return None
+
+
+def _type_of_booleans(
+    findings: Findings, root: Mapping, on_docker: ComputeType, has_address: bool
+) -> ComputeType | None:
+    """Mid-2017 had two booleans in place of ``type``: neither meant Docker."""
+    given = {}
+    for key in ("cluster", "native"):
+        node = root.get(key)
+        given[key] = kind.boolean(findings, key, node) if node is not None else None
+    if given["cluster"]:
+        return ComputeType.CLUSTER
+    if given["native"]:
+        return ComputeType.REMOTE if has_address else ComputeType.LOCAL
+    if any(root.get(key) is not None for key in ("cluster", "native", "address", "baseDockerImage")):
+        return on_docker
+    findings.mistake(f"type is missing: expected {kind.one_of(member.value for member in ComputeType)}", root)
+    return None

@@ -1,0 +1,142 @@
+"""References to secrets: where a password stands instead of the password (DESIGN 8)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from amltool.errors import MissingExtraError, UserError
+
+REFERENCE_FORMS = "${env:NAME} or ${keyring:service/user}"
+
+_REFERENCE = re.compile(
+    r"\$\{(?:env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|keyring:(?P<service>[^{}\s]+)/(?P<user>[^{}/\s]+))\}"
+)
+_CREDENTIAL_SERVICE = "AzureMlSecret="
+_SHORTEST_REDACTED = 4
+"""A shorter value is no secret, and redacting it would spoil every log it stands in by chance."""
+
+
+class SecretKind(str, Enum):
+    """Where a secret is kept; the last is the ancestor's service, which is gone."""
+
+    ENVIRONMENT = "env"
+    KEYRING = "keyring"
+    CREDENTIAL_SERVICE = "AzureMlSecret"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret is kept. ``name`` is the variable, the keyring's service, or the ancestor's whole reference."""
+
+    kind: SecretKind
+    name: str
+    user: str = ""
+
+    def __str__(self) -> str:
+        """As it is written in a file."""
+        if self.kind is SecretKind.CREDENTIAL_SERVICE:
+            return f"{_CREDENTIAL_SERVICE}{self.name}"
+        return f"${{{self.kind.value}:{self.name}{'/' if self.user else ''}{self.user}}}"
+
+    def resolve(self, environment: Mapping[str, str] | None = None) -> str:
+        """The secret itself; ``environment`` is this process's by default.
+
+        Raises:
+            UserError: it is not there; names the reference, never a value.
+            MissingExtraError: it is in the keyring, and the keyring's package is not installed.
+        """
+        if self.kind is SecretKind.CREDENTIAL_SERVICE:
+            raise UserError(credential_service_gone("This password"), f"Give it as {REFERENCE_FORMS}.")
+        if self.kind is SecretKind.KEYRING:
+            return self._from_keyring()
+        value = (os.environ if environment is None else environment).get(self.name)
+        if value is None:
+            raise UserError(
+                f"The environment variable {self.name} is not set, and {self} needs it.",
+                f"Set it and run the command again: export {self.name}=...",
+            )
+        return value
+
+    def _from_keyring(self) -> str:
+        try:
+            import keyring
+            from keyring.errors import KeyringError
+        except ImportError:
+            raise MissingExtraError(f"The secret {self}", "ssh") from None
+        try:
+            value = keyring.get_password(self.name, self.user)
+        except KeyringError as error:
+            raise UserError(
+                f"The keyring cannot be read for {self}: {error}", "Unlock it, or use ${env:NAME}."
+            ) from None
+        if value is None:
+            raise UserError(
+                f"The keyring has no password for {self}.", f"Store it: keyring set {self.name} {self.user}"
+            )
+        return str(value)
+
+
+def credential_service_gone(what: str) -> str:
+    """The sentence for an ``AzureMlSecret=`` reference (WORKBENCH 1.1)."""
+    return f"{what} is a reference into the credential service of Azure ML Workbench, which is gone"
+
+
+def parse_reference(text: str) -> SecretReference | None:
+    """The reference a text is as a whole, ``None`` where it is none."""
+    if text.startswith(_CREDENTIAL_SERVICE) and len(text) > len(_CREDENTIAL_SERVICE):
+        return SecretReference(SecretKind.CREDENTIAL_SERVICE, text[len(_CREDENTIAL_SERVICE) :])
+    found = _REFERENCE.fullmatch(text)
+    return _reference(found) if found else None
+
+
+def references_in(text: str) -> list[SecretReference]:
+    """Every reference inside a longer text, in order."""
+    return [_reference(found) for found in _REFERENCE.finditer(text)]
+
+
+def resolve_text(text: str, environment: Mapping[str, str] | None = None) -> tuple[str, list[str]]:
+    """A text with its references replaced, and the secrets that are now in it.
+
+    Raises:
+        UserError: a secret is not there.
+    """
+    secrets: list[str] = []
+
+    def replace(found: re.Match[str]) -> str:
+        value = _reference(found).resolve(environment)
+        if len(value) >= _SHORTEST_REDACTED:
+            secrets.append(value)
+        return value
+
+    return _REFERENCE.sub(replace, text), secrets
+
+
+def resolve_variables(
+    variables: Mapping[str, str], environment: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Environment variables with their references replaced, and every secret among the values, each once.
+
+    Raises:
+        UserError: a secret is not there; says for which variable.
+    """
+    resolved: dict[str, str] = {}
+    secrets: dict[str, None] = {}
+    for name, text in variables.items():
+        try:
+            resolved[name], found = resolve_text(text, environment)
+        except MissingExtraError:
+            raise
+        except UserError as error:
+            raise UserError(f"Environment variable {name}: {error.what}", error.remedy) from None
+        secrets.update(dict.fromkeys(found))
+    return resolved, list(secrets)
+
+
+def _reference(found: re.Match[str]) -> SecretReference:
+    if found["variable"] is not None:
+        return SecretReference(SecretKind.ENVIRONMENT, found["variable"])
+    return SecretReference(SecretKind.KEYRING, found["service"], found["user"])

@@ -1,0 +1,183 @@
+"""A project's settings: one set of keys in ``[tool.amltool]`` of ``pyproject.toml`` and ``aml_config/project.yml``.
+
+The latter wins, key by key. Reading them is on the path of every Git hook, so a file that says nothing about amltool
+costs no parser: YAML is not imported for a file of comments, nor TOML for one without our table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from amltool.configuration import fields as kind
+from amltool.configuration.fields import Field, Table, Unknown, read_given, refuse_plain_secrets
+from amltool.configuration.tree import Findings, Mapping, Node, Scalar, Sequence, describe
+from amltool.limits import MB, Limits, Profile
+
+PYPROJECT = "pyproject.toml"
+PROJECT_FILE = "aml_config/project.yml"
+
+_OURS_IN_TOML = re.compile(
+    rb"^[ \t]*(?:\[+[ \t]*tool[ \t]*\.[ \t\"']*amltool\b|amltool[ \t]*[.=]|tool[ \t]*\.)", re.MULTILINE
+)
+_SAYS_SOMETHING = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
+_TOML_PLACE = re.compile(r"at line (\d+), column (\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a project settles once for all. Sizes are bytes; ``None`` where nothing is settled."""
+
+    account: str | None = None
+    workspace: str | None = None
+    project: str | None = None
+    script: str | None = None
+    require_clean: bool = False
+    limits: Limits = field(default_factory=Limits)
+    artifact_store: str | None = None
+    max_artifact_size: int = 512 * MB
+    keep_run_folders: int = 3
+    share_hash: bool = False
+    max_file_size: int | None = None
+    notebook_output_size: int = MB
+    secrets_allow: tuple[str, ...] = ()
+    strict_hooks: bool = False
+    warn_unpushed_history: bool = True
+
+
+def _limits(findings: Findings, key: str, node: Node) -> dict[str, Any] | None:
+    """The limits that are given; ``max_files: null`` (or 0) is given too: no limit on the number of files."""
+    if not isinstance(node, Mapping):
+        findings.mistake(f"{key}: expected a map of limits, found {describe(node)}", node)
+        return None
+    given = read_given(findings, node, _LIMITS)
+    unlimited = node.get("max_files")
+    if isinstance(unlimited, Scalar) and unlimited.plain and unlimited.text.lower() in ("null", "~", "0"):
+        given["max_files"] = None
+    return given
+
+
+def _store(findings: Findings, key: str, node: Node) -> str | None:
+    store = kind.text(findings, key, node)
+    if store is not None and re.search(r"[?&]sig=|AccountKey=|://[^/]*@", store, re.IGNORECASE):
+        findings.mistake(f"{key}: it holds a secret; write azure://ACCOUNT/CONTAINER/PREFIX or a folder", node)
+        return None
+    return store
+
+
+_LIMITS = Table(
+    (
+        Field("warn_size", "warn_size", kind.size),
+        Field("max_size", "max_size", kind.size),
+        Field("max_files", "max_files", kind.integer(0, 10**9)),
+        Field("profile", "profile", kind.choice(Profile)),
+    ),
+    unknown=Unknown.MISTAKE,
+)
+_TABLE = Table(
+    (
+        Field("account", "account", kind.text),
+        Field("workspace", "workspace", kind.text),
+        Field("project", "project", kind.text),
+        Field("script", "script", kind.project_path),
+        Field("require_clean", "require_clean", kind.boolean),
+        Field("limits", "limits", _limits),
+        Field("artifact_store", "artifact_store", _store),
+        Field("max_artifact_size", "max_artifact_size", kind.size),
+        Field("keep_run_folders", "keep_run_folders", kind.integer(0, 100_000)),
+        Field("share_hash", "share_hash", kind.boolean),
+        Field("max_file_size", "max_file_size", kind.size),
+        Field("notebook_output_size", "notebook_output_size", kind.size),
+        Field("secrets_allow", "secrets_allow", kind.texts),
+        Field("strict_hooks", "strict_hooks", kind.boolean),
+        Field("warn_unpushed_history", "warn_unpushed_history", kind.boolean),
+    ),
+    unknown=Unknown.MISTAKE,
+    elsewhere={name: f"limits: {{{name}: ...}}" for name in _LIMITS.known()},
+)
+
+
+def read_settings(pyproject: bytes | None, project_file: bytes | None) -> Settings:
+    """The settings from the content of the two files, ``None`` where one is absent.
+
+    Raises:
+        ConfigurationError: with every mistake of the first file that has any.
+    """
+    given: dict[str, Any] = {}
+    if pyproject is not None and _OURS_IN_TOML.search(pyproject):
+        given = _given(Findings(PYPROJECT), lambda findings: _toml_tree(pyproject, findings))
+    if project_file is not None and _SAYS_SOMETHING.search(project_file):
+        from amltool.configuration.reading import read_tree
+
+        above = _given(Findings(PROJECT_FILE), lambda findings: read_tree(project_file, findings))
+        given = {**given, **above, "limits": {**given.get("limits", {}), **above.get("limits", {})}}
+    limits = given.pop("limits", {})
+    return Settings(**given, limits=_limits_of(limits))
+
+
+def _given(findings: Findings, read: Any) -> dict[str, Any]:
+    tree = read(findings)
+    given = read_given(findings, tree, _TABLE)
+    refuse_plain_secrets(findings, tree)
+    findings.check()
+    return given
+
+
+def _limits_of(given: AbstractMapping[str, Any]) -> Limits:
+    basis = Limits.of(given.get("profile", Profile.SDK))
+    values = {name: getattr(basis, name) for name in ("warn_size", "max_size", "max_files", "profile")}
+    return Limits(**{**values, **given})
+
+
+def _toml_tree(content: bytes, findings: Findings) -> Mapping:
+    """Our table as a tree; TOML's parser keeps no places, so the line of a key is looked up in the text."""
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        text = content.decode("utf-8-sig")
+        table = tomllib.loads(text).get("tool", {}).get("amltool", {})
+    except UnicodeDecodeError as error:
+        findings.add("the file is not UTF-8 text: save it as UTF-8", content.count(b"\n", 0, error.start) + 1)
+    except (tomllib.TOMLDecodeError, RecursionError, AttributeError) as error:
+        place = _TOML_PLACE.search(str(error))
+        line, column = (int(place[1]), int(place[2])) if place else (None, None)
+        reason = "nested too deep" if isinstance(error, RecursionError) else _TOML_PLACE.sub("", str(error))
+        findings.add(f"not valid TOML: {reason.removesuffix(' ()')}", line, column)
+    findings.check()
+    node = _toml_node(table, text.split("\n"), None)
+    if not isinstance(node, Mapping):
+        findings.add("tool.amltool: expected a table")
+        findings.check()
+        raise AssertionError("unreachable")
+    return node
+
+
+def _toml_node(value: Any, lines: list[str], line: int | None) -> Node:
+    if isinstance(value, dict):
+        entries = []
+        for key, inner in value.items():
+            place = _toml_line(key, lines)
+            entries.append((Scalar(key, False, place), _toml_node(inner, lines, place)))
+        return Mapping(tuple(entries), line)
+    if isinstance(value, list):
+        return Sequence(tuple(_toml_node(item, lines, line) for item in value), line)
+    if isinstance(value, bool):
+        return Scalar(str(value).lower(), True, line)
+    return Scalar(str(value), not isinstance(value, str), line)
+
+
+def _toml_line(key: str, lines: list[str]) -> int | None:
+    """The line in our tables where a key is set (counts from 1), or where the table of that name begins."""
+    ours = False
+    for place, line in enumerate(lines, 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            ours = "amltool" in stripped
+            if ours and stripped.strip("[] \t").endswith(f".{key}"):
+                return place
+        elif ours and re.match(rf"""["']?{re.escape(key)}["']?\s*[.=]""", stripped):
+            return place
+    return None

@@ -1,0 +1,1 @@
+"""Execution environments: the interpreter and packages a run needs."""

@@ -1,0 +1,77 @@
+"""Files that appear whole or not at all, and names that are safe to write down."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from amltool.errors import UserError
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False, mode: int = 0o644) -> None:
+    """Write a file beside its place and rename it there, so that no reader ever sees half of it.
+
+    With ``durable`` the content and the name survive a power cut (RELIABILITY fact 3).
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(handle, view) :]
+            if durable:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold an advisory lock on a file while the block runs; the kernel lets go of it when we die.
+
+    Raises:
+        BlockingIOError: another process holds it and ``wait`` is false.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
+
+
+def safe_text(name: str) -> str:
+    r"""A name as text that JSON, SQLite and a terminal can hold: bytes that are not UTF-8 become ``\xNN``."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name
+
+
+def no_space(error: OSError, place: Path | str) -> UserError:
+    """The sentence for a disk that is full or a folder that cannot be written."""
+    return UserError(
+        f"Cannot write {place}: {error.strerror or error}.",
+        "Free some space or change the permissions, then run the same command again: nothing was lost.",
+    )

@@ -1,0 +1,230 @@
+"""Git's plumbing, called as a subprocess with an environment that nothing of a surrounding hook leaks into."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO, cast
+
+from amltool.errors import UserError
+from amltool.layout import LocalLayout
+
+KEPT_VARIABLES = (
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSH_VARIANT",
+    "GIT_ASKPASS",
+    "GIT_TERMINAL_PROMPT",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_NO_VERIFY",
+    "GIT_EXEC_PATH",
+    "GIT_TRACE",
+    "GIT_CEILING_DIRECTORIES",
+)
+"""The GIT_ variables that say how to reach things; all others (GIT_DIR, GIT_INDEX_FILE, GIT_AUTHOR_…) say
+what a surrounding hook is working on, and never reach a Git that we call (RELIABILITY fact 8)."""
+
+DURABLE = ("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch")
+"""For writes that are acknowledged to a user (RELIABILITY fact 3)."""
+
+
+class GitError(Exception):
+    """Git refused; the caller decides whether that is a user's mistake."""
+
+    def __init__(self, command: Sequence[str], exit_code: int, stderr: bytes) -> None:
+        self.command = tuple(command)
+        self.exit_code = exit_code
+        self.stderr = stderr.decode("utf-8", "replace").strip()
+        super().__init__(f"git {' '.join(command)}: exit {exit_code}: {self.stderr}")
+
+
+def scrubbed_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment for a Git that must see nothing of a hook around us."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in KEPT_VARIABLES
+    }
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
+    environment["LC_ALL"] = "C"
+    environment["GIT_NO_LAZY_FETCH"] = "1"
+    if extra:
+        environment.update(extra)
+    return environment
+
+
+class Git:
+    """One repository, addressed by a folder in it.
+
+    ``top`` is the top of the work tree, ``git_dir`` this work tree's own Git folder, ``common_dir`` the one
+    that linked work trees share. ``head`` is the full id of HEAD's commit, ``None`` while there is none.
+    """
+
+    def __init__(self, top: Path, git_dir: Path, common_dir: Path, head: str | None) -> None:
+        self.top = top
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.head = head
+
+    @classmethod
+    def at(cls, folder: Path) -> Git:
+        """Find the repository a folder lies in.
+
+        Raises:
+            UserError: Git is missing, or there is no repository with a work tree.
+        """
+        command = [
+            "git",
+            "rev-parse",
+            "--is-bare-repository",
+            "--git-dir",
+            "--git-common-dir",
+            "--show-toplevel",
+            "HEAD",
+        ]
+        try:
+            result = subprocess.run(command, cwd=folder, env=scrubbed_environment(), capture_output=True)
+        except FileNotFoundError:
+            if not folder.is_dir():
+                raise UserError(f"There is no folder {folder}.", "Name one that exists.") from None
+            raise UserError("Git was not found on this machine.", "Install git and see that it is on PATH.") from None
+        except NotADirectoryError:
+            raise UserError(f"{folder} is not a folder.", "Name the project's folder.") from None
+        lines = os.fsdecode(result.stdout).split("\n")
+        if len(lines) < 4:
+            raise _not_usable(folder, lines, result.stderr.decode("utf-8", "replace"))
+        head = lines[4] if result.returncode == 0 else None
+        git_dir, common_dir = ((folder / line).resolve() for line in lines[1:3])
+        return cls(Path(lines[3]), git_dir, common_dir, head)
+
+    @cached_property
+    def layout(self) -> LocalLayout:
+        """Where amltool keeps what it keeps in this clone."""
+        return LocalLayout(self.common_dir)
+
+    def run(
+        self,
+        *arguments: str,
+        input: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+        allowed: Iterable[int] = (0,),
+    ) -> bytes:
+        """Run git and give its standard output.
+
+        Raises:
+            GitError: it exited with a code that is not among ``allowed``.
+        """
+        exit_code, stdout, stderr = self.ask(*arguments, input=input, environment=environment)
+        if exit_code not in allowed:
+            raise GitError(arguments, exit_code, stderr)
+        return stdout
+
+    def ask(
+        self, *arguments: str, input: bytes | None = None, environment: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, bytes]:
+        """Run git and give its exit code, standard output and standard error."""
+        process = self.start(*arguments, environment=environment, stdin=subprocess.PIPE if input is not None else None)
+        stdout, stderr = process.communicate(input)
+        return process.returncode, stdout, stderr
+
+    def text(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run git and give its standard output as text, without the last newline."""
+        return os.fsdecode(self.run(*arguments, environment=environment)).removesuffix("\n")
+
+    def start(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, stdin: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start git without waiting, so that several can work at once; collect with ``communicate``."""
+        return subprocess.Popen(
+            ["git", *arguments],
+            cwd=self.top,
+            env=scrubbed_environment(environment),
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def resolve(self, revision: str) -> str | None:
+        """The full id of the commit a revision names, or ``None``."""
+        exit_code, stdout, _ = self.ask(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        )
+        return stdout.decode().strip() if exit_code == 0 else None
+
+    def ref(self, name: str) -> str | None:
+        """The full id a ref of ours points at, or ``None`` where there is no such ref."""
+        exit_code, stdout, _ = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        return stdout.decode().strip() if exit_code == 0 else None
+
+    @contextmanager
+    def objects(self, environment: Mapping[str, str] | None = None) -> Iterator[ObjectReader]:
+        """A reader of many objects through one process."""
+        process = subprocess.Popen(
+            ["git", "cat-file", "--batch"],
+            cwd=self.top,
+            env=scrubbed_environment(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+        try:
+            yield ObjectReader(requests, answers)
+        finally:
+            requests.close()
+            answers.close()
+            process.wait()
+
+
+class ObjectReader:
+    """Reads objects by id (or any revision without a newline) from a running ``git cat-file --batch``."""
+
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
+        self._requests = requests
+        self._answers = answers
+
+    def read(self, name: str) -> tuple[str, bytes] | None:
+        """Type and content of an object, ``None`` when it is missing."""
+        self._requests.write(os.fsencode(name) + b"\n")
+        self._requests.flush()
+        header = self._answers.readline()
+        if not header:
+            raise GitError(("cat-file", "--batch"), 128, b"the process ended")
+        if header.endswith((b" missing\n", b" ambiguous\n")):
+            return None
+        _, kind, size = header.rsplit(b" ", 2)
+        content = self._answers.read(int(size))
+        self._answers.read(1)
+        return kind.decode(), content
+
+
+def tree_names(content: bytes, id_length: int) -> list[str]:
+    """The names in a tree object; ids of ``id_length`` hex digits (Git's format: ``mode name NUL id``)."""
+    names = []
+    while content:
+        header, _, content = content.partition(b"\0")
+        names.append(os.fsdecode(header.split(b" ", 1)[1]))
+        content = content[id_length // 2 :]
+    return names
+
+
+def _not_usable(folder: Path, lines: list[str], stderr: str) -> UserError:
+    if lines and lines[0] == "true":
+        return UserError(f"{folder} is a bare repository: it has no files to run.", "Clone it and work in the clone.")
+    if "dubious ownership" in stderr:
+        return UserError(
+            f"Git refuses {folder} because another user owns it.",
+            f"If you trust it: git config --global --add safe.directory '{folder}'",
+        )
+    if "must be run in a work tree" in stderr:
+        return UserError(f"{folder} is inside a .git folder, not in a work tree.", "Change to the project's folder.")
+    return UserError(
+        f"{folder} is not in a Git repository.",
+        "Change to one, or make one: git init, then git add and git commit.",
+    )

@@ -1,0 +1,183 @@
+"""The run history's notes and the ref that keeps snapshots: written so that nothing acknowledged is ever lost.
+
+Every write happens under the history's lock, makes its objects in memory, writes them durably, and then moves the
+refs in one transaction from the tips it looked at; whoever came between (a fetch, ``git notes``, ``gc``) makes it look
+again. ``git notes append`` from several processes silently loses records (RELIABILITY fact 1).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from amltool.errors import DamagedError, UserError
+from amltool.files import locked, no_space
+from amltool.git.command import Git, GitError, ObjectReader
+from amltool.git.note_tree import NoteTree
+from amltool.git.objects import LENGTHS, NewObjects, parse_parents
+from amltool.git.refs import expect, move_refs, refuse_if_hopeless, tip_of
+from amltool.layout import NOTES_REF, SNAPSHOTS_REF
+
+PATIENCE_S = 30.0
+"""How long a write tries against foreign writers that hold or move our refs."""
+
+LOOK_BACK = 24
+"""How many of the newest commits of the snapshots ref are looked through before a snapshot is added (again): adding
+it twice costs one small object, walking the whole ref costs time with every run."""
+
+EXACT = {"GIT_NO_REPLACE_OBJECTS": "1"}
+"""A replaced object would be read as another than the one its id names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What one write adds: lines (without newline) to the notes of commits, snapshots that must be kept."""
+
+    lines: Mapping[str, Sequence[bytes]]
+    keep: tuple[str, ...] = ()
+
+
+def append_lines(git: Git, lines: Mapping[str, Sequence[bytes]]) -> None:
+    """Add lines to the notes of commits; a line that is there already is not added again. See `record`."""
+    record(git, lines)
+
+
+def keep_snapshots(git: Git, commits: Iterable[str]) -> None:
+    """Make snapshots survive gc, rebase and amend (DESIGN 4). See `record`."""
+    record(git, {}, keep=commits)
+
+
+def record(git: Git, lines: Mapping[str, Sequence[bytes]], *, keep: Iterable[str] = ()) -> None:
+    """Add lines to notes and keep snapshots, in one transaction; durable when this returns.
+
+    Raises:
+        UserError: the repository cannot be written, or a snapshot to keep is not in it; the history is unchanged.
+    """
+    addition = Addition(lines, tuple(dict.fromkeys(keep)))
+    for commit, added in lines.items():
+        _require_id(commit)
+        if any(not line.strip() or b"\n" in line for line in added):
+            raise ValueError("a line of a note is one non-empty line")
+
+    def change(reader: ObjectReader, tips: Mapping[str, str | None], new: NewObjects) -> dict[str, str]:
+        moved = {NOTES_REF: _with_lines(reader, tips[NOTES_REF], addition.lines, new)}
+        moved[SNAPSHOTS_REF] = _with_snapshots(reader, tips[SNAPSHOTS_REF], addition.keep, new)
+        return {ref: tip for ref, tip in moved.items() if tip is not None}
+
+    digits = len(next(iter(lines), None) or next(iter(addition.keep), ""))
+    if digits:
+        write(git, (NOTES_REF, SNAPSHOTS_REF), digits, change, "amltool: record")
+
+
+Change = Callable[[ObjectReader, Mapping[str, "str | None"], NewObjects], dict[str, str]]
+"""Given the tips of refs, makes new objects and says where the refs go; called again when a tip moved meanwhile."""
+
+
+def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> None:
+    """Move refs of ours to what ``change`` makes of their tips; see this module's first lines.
+
+    Raises:
+        UserError: the repository cannot be written; the refs are unchanged.
+    """
+    layout = git.layout
+    try:
+        layout.folder.mkdir(exist_ok=True)
+        with locked(layout.history_lock):
+            deadline = time.monotonic() + PATIENCE_S
+            while not _try_to_write(git, refs, digits, change, message):
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"Another program keeps the run history's refs in {git.common_dir} locked.",
+                        f"See what it is; if nothing runs, remove {refs[0]}.lock there, then run the command again.",
+                    )
+                time.sleep(0.02)
+    except GitError as error:
+        refuse_if_hopeless(git, error.stderr)
+        said = error.stderr.splitlines() or [f"exit {error.exit_code}"]
+        raise UserError(
+            f"Git could not write the run history in {git.common_dir}: {said[-1]}.",
+            "See `git fsck`, then run the same command again: nothing was lost.",
+        ) from error
+    except OSError as error:
+        raise no_space(error, layout.folder) from error
+
+
+def _try_to_write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> bool:
+    tips = {ref: tip_of(git, ref) for ref in refs}
+    new = NewObjects(digits)
+    with git.objects(EXACT) as reader:
+        moves = expect(tips, change(reader, tips, new))
+        if not moves:
+            return True
+        new.write(git)
+        if not move_refs(git, moves, message):
+            return False
+        if any(reader.read(oid) is None for oid in new):
+            # A `gc --prune=now` took them in the moment in which no ref named them yet.
+            new.write(git)
+    return True
+
+
+def note_of(git: Git, commit: str) -> bytes | None:
+    """The note of one commit, ``None`` where it has none."""
+    _require_id(commit)
+    with git.objects(EXACT) as reader:
+        return NoteTree(reader, tip_of(git, NOTES_REF), len(commit)).get(commit)
+
+
+def _with_lines(
+    reader: ObjectReader, tip: str | None, lines: Mapping[str, Sequence[bytes]], new: NewObjects
+) -> str | None:
+    """The tip after lines were added; the same tip when all are there."""
+    if not any(lines.values()):
+        return tip
+    tree = NoteTree(reader, tip, len(next(iter(lines))))
+    count = 0
+    for commit, added in lines.items():
+        old = tree.get(commit) or b""
+        there = set(old.split(b"\n"))
+        fresh = [line for line in dict.fromkeys(added) if line not in there]
+        if fresh:
+            count += len(fresh)
+            head = old if not old or old.endswith(b"\n") else old + b"\n"
+            tree.set(commit, head + b"\n".join(fresh) + b"\n", new)
+    if not count:
+        return tip
+    message = f"amltool: {count} line{'s' * (count != 1)}"
+    return new.commit(tree.write(new), [tip] if tip else [], message, int(time.time()))
+
+
+def _with_snapshots(reader: ObjectReader, tip: str | None, keep: tuple[str, ...], new: NewObjects) -> str | None:
+    """The tip after snapshots were added as further parents; the same tip when they are among the newest."""
+    missing = [commit for commit in keep if commit not in _newest_snapshots(reader, tip)] if keep else []
+    for commit in missing:
+        if (found := reader.read(_require_id(commit))) is None or found[0] != "commit":
+            raise UserError(f"The snapshot {commit} is not in this repository.", "See `git fsck`, and take it again.")
+    for start in range(0, len(missing), 100):
+        parents = [*([tip] if tip else []), *missing[start : start + 100]]
+        tip = new.commit(new.tree({}), parents, "amltool: snapshots", int(time.time()))
+    return tip
+
+
+def _newest_snapshots(reader: ObjectReader, tip: str | None) -> set[str]:
+    """Every parent of the newest commits of the snapshots ref.
+
+    The first commit has only snapshots as parents, so walking first parents ends in the project's own history:
+    there a parent is reachable, too, which is all that is asked.
+    """
+    found: set[str] = set()
+    for _ in range(LOOK_BACK):
+        content = reader.read(tip) if tip else None
+        if content is None or content[0] != "commit":
+            break
+        parents = parse_parents(content[1])
+        found.update(parents)
+        tip = parents[0] if parents else None
+    return found
+
+
+def _require_id(commit: str) -> str:
+    if len(commit) not in LENGTHS or set(commit) - set("0123456789abcdef"):
+        raise DamagedError(f"{commit[:80]!r} is not the full id of a commit.", "Give all of its hex digits.")
+    return commit

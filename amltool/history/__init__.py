@@ -1,0 +1,1 @@
+"""Run history: the journal of runs that are not finished, and all finished runs in Git notes."""

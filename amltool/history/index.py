@@ -1,0 +1,141 @@
+"""The index: a SQLite file that answers questions about the run history, and of which nothing is lost with it.
+
+It is keyed by the tip of the notes ref, brought up to date from the difference of two tips, and made from nothing when
+in doubt. Updating happens under a lock of its own and in one transaction (WAL: readers are not kept waiting). Where it
+cannot be written, or is damaged beyond repair, the same tables are made in memory for the one process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from amltool.errors import DamagedError
+from amltool.files import locked
+from amltool.git.command import Git, GitError
+from amltool.git.reading_notes import changed_notes, read_notes
+from amltool.git.refs import tip_of
+from amltool.history.rows import Rows
+from amltool.layout import NOTES_REF
+
+NO_TIP = ""
+"""Stands for the tip of a history that has no run yet."""
+
+WAIT_S = 20.0
+
+Answer = TypeVar("Answer")
+
+
+class Index:
+    """The index of one clone."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._path = git.layout.index
+        self._memory: tuple[str, sqlite3.Connection] | None = None
+
+    def ask(self, question: Callable[[Rows], Answer]) -> Answer:
+        """Ask a question of rows that are those of the tip as it is now.
+
+        Raises:
+            DamagedError: the notes themselves cannot be read.
+        """
+        for again in (True, False):
+            if tip_of(self._git, NOTES_REF) is None:
+                break
+            try:
+                with self._fresh() as rows:
+                    return question(rows)
+            except sqlite3.OperationalError as error:
+                if again and "no such" in str(error):
+                    self._discard()
+                    continue
+                break
+            except sqlite3.DatabaseError:
+                self._discard()
+            except OSError:
+                break
+        return question(self._in_memory())
+
+    @contextmanager
+    def _fresh(self) -> Iterator[Rows]:
+        tip = tip_of(self._git, NOTES_REF) or NO_TIP
+        if self._path.exists():
+            with _connected(self._path) as connection:
+                rows = Rows(connection)
+                if rows.tip() == tip:
+                    yield rows
+                    return
+        self._git.layout.folder.mkdir(exist_ok=True)
+        with _connected(self._path, "rwc") as connection:
+            rows = Rows(connection)
+            with locked(self._path.with_name("index.lock")):
+                self._bring_up_to_date(connection, rows)
+            yield rows
+
+    def _bring_up_to_date(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -65536")
+        tip, known = tip_of(self._git, NOTES_REF) or NO_TIP, rows.tip()
+        if known == tip:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if not self._updated(rows, known, tip):
+                self._rebuild(rows, tip)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    def _updated(self, rows: Rows, known: str | None, tip: str) -> bool:
+        if not known or not tip:
+            return False
+        try:
+            commits, notes = changed_notes(self._git, known, tip)
+            rows.update(tip, commits, notes)
+        except GitError:
+            return False
+        return True
+
+    def _rebuild(self, rows: Rows, tip: str) -> None:
+        try:
+            rows.rebuild(tip, read_notes(self._git, tip) if tip else ())
+        except GitError as error:
+            raise DamagedError(
+                f"The run history in {NOTES_REF} cannot be read: {error.stderr or error}.",
+                "See `git fsck`; another clone may have it whole: amltool history.pull",
+            ) from error
+
+    def _in_memory(self) -> Rows:
+        tip = tip_of(self._git, NOTES_REF) or NO_TIP
+        if self._memory is None or self._memory[0] != tip:
+            self._memory = (tip, self.rebuilt(tip))
+        return Rows(self._memory[1])
+
+    def rebuilt(self, tip: str) -> sqlite3.Connection:
+        """The index of a tip made from nothing, in memory."""
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._rebuild(Rows(connection), tip)
+        return connection
+
+    def _discard(self) -> None:
+        """Remove a damaged index; where that cannot be done, the answer comes from memory."""
+        with contextlib.suppress(OSError), locked(self._path.with_name("index.lock")):
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _connected(path: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=WAIT_S)
+    try:
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,258 @@
+"""The journal: runs that are not in the history yet, on this machine only.
+
+One folder a run: ``request.json`` (what was asked for; never changes), ``state.json`` (the last finished step and what
+it left; rewritten whole), ``lock`` (held by whoever drives the run), ``cancel`` (somebody asked to cancel it). Any
+later process can go on from there. No secret is in it: variables that hold one are references.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from amltool.artifact import Artifact, Metric, Omission
+from amltool.errors import DamagedError, UserError
+from amltool.files import locked, no_space, write_whole
+from amltool.layout import LocalLayout
+from amltool.run import EnvironmentUsed, FolderFile, LongList, ProjectNames, RunStatus, SharedFolder
+
+JOURNAL_VERSION = 1
+
+
+class Step(str, Enum):
+    """The last step of a run that was finished, in order (DESIGN 3)."""
+
+    REQUESTED = "requested"
+    PREPARED = "prepared"
+    PLACED = "placed"
+    LAUNCHED = "launched"
+    ENDED = "ended"
+    COLLECTED = "collected"
+    RECORDED = "recorded"
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is needed to drive a run to its end, whoever does it; ``arguments`` are exact bytes."""
+
+    v: int = JOURNAL_VERSION
+    run_id: str
+    run_number: int
+    created: str
+    user: str
+    project: ProjectNames
+    prefix: str
+    source_directory: str
+    profile: str
+    commit: str
+    tree: str
+    base_commit: str
+    dirty: bool
+    script: str
+    command: list[bytes]
+    arguments: list[bytes]
+    interpreted: bool = True
+    run_configuration: str
+    run_configuration_content: dict[str, Any]
+    environment_variables: dict[str, str] = {}
+    framework: str
+    target: str
+    target_type: str
+    compute: str
+    """The text of the ``.compute`` that took effect."""
+    max_artifact_size: int
+    artifact_store: str | None = None
+    timeout_s: float | None = None
+    share_hash: bool = False
+    keep_run_folders: int = 3
+    rerun_of: str | None = None
+    sweep_id: str | None = None
+    tracked: bool = True
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run stands and what its finished steps left."""
+
+    v: int = JOURNAL_VERSION
+    step: Step = Step.REQUESTED
+    status: RunStatus = RunStatus.NOT_STARTED
+    handle: dict[str, Any] = {}
+    host: str = ""
+    environment: EnvironmentUsed = EnvironmentUsed()
+    environment_lock: Artifact | None = None
+    share_at_start: list[FolderFile] | LongList = []
+    shared_folder: SharedFolder | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    canceled: bool = False
+    started: str | None = None
+    ended: str | None = None
+    duration_s: float | None = None
+    peak_memory: int | None = None
+    metrics: dict[str, Metric] = {}
+    parameters: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    artifacts: list[Artifact] | LongList = []
+    omitted: list[Omission] | LongList = []
+    application_id: str | None = None
+
+
+class JournalEntry:
+    """One run's folder in the journal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def run_id(self) -> str:
+        return self.folder.name
+
+    def request(self) -> RunRequest:
+        """What was asked for.
+
+        Raises:
+            UserError: a newer amltool wrote it, or it is damaged; says what to do.
+        """
+        return _read(self.folder / "request.json", RunRequest)
+
+    def state(self) -> RunState:
+        """Where it stands; the state of a run whose first step never ended is the initial one."""
+        path = self.folder / "state.json"
+        return _read(path, RunState) if path.exists() else RunState()
+
+    def save(self, state: RunState) -> None:
+        """Write the state whole."""
+        self.keep("state.json", msgspec.json.encode(state))
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep what a step left beside the state (it is too large or too rarely needed for it)."""
+        try:
+            write_whole(self.folder / name, content)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise no_space(error, self.folder) from error
+
+    def kept(self, name: str) -> bytes:
+        """What `keep` kept; FileNotFoundError where it did not."""
+        return (self.folder / name).read_bytes()
+
+    @contextlib.contextmanager
+    def driven(self) -> Iterator[None]:
+        """Hold the run's lock: only its holder takes it from step to step.
+
+        Raises:
+            BlockingIOError: another process drives it.
+            FileNotFoundError: it is not in the journal any more.
+        """
+        with locked(self.folder / "lock", wait=False):
+            if not (self.folder / "request.json").exists():
+                raise FileNotFoundError(self.folder)
+            yield
+
+    def is_driven(self) -> bool:
+        """Whether some process drives it now."""
+        try:
+            with self.driven():
+                return False
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+
+    def ask_to_cancel(self) -> None:
+        """Leave word for whoever drives the run, now or later."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "cancel").touch()
+
+    @property
+    def cancel_asked(self) -> bool:
+        return (self.folder / "cancel").exists()
+
+    def discard(self) -> None:
+        """Take the run out of the journal: it is in the history now, or nothing of it ever started."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "request.json").unlink()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Journal:
+    """All unfinished runs of a clone."""
+
+    def __init__(self, layout: LocalLayout) -> None:
+        self._layout = layout
+
+    def add(self, request: RunRequest) -> JournalEntry:
+        """Write a run down before anything of it is done; durable when this returns."""
+        folder = self._layout.journal_entry(request.run_id)
+        try:
+            folder.mkdir(parents=True)
+            write_whole(folder / "request.json", msgspec.json.encode(request), durable=True)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise no_space(error, folder) from error
+        return JournalEntry(folder)
+
+    def entries(self) -> list[JournalEntry]:
+        """Oldest first; folders without a request are what a killed `add` or `discard` left, and are removed."""
+        try:
+            folders = sorted(path for path in self._layout.journal.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
+        whole = []
+        for folder in folders:
+            if (folder / "request.json").exists():
+                whole.append(JournalEntry(folder))
+            elif not _is_young(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        return whole
+
+    def entry(self, run_id: str) -> JournalEntry | None:
+        """The entry of a run, ``None`` when it is not unfinished here."""
+        entry = JournalEntry(self._layout.journal_entry(run_id))
+        return entry if (entry.folder / "request.json").exists() else None
+
+
+def _is_young(folder: Path) -> bool:
+    import time
+
+    try:
+        return time.time() - folder.stat().st_mtime < 60
+    except FileNotFoundError:
+        return True
+
+
+Content = TypeVar("Content", RunRequest, RunState)
+
+
+def _read(path: Path, kind: type[Content]) -> Content:
+    content = path.read_bytes()
+    if _version(content) > JOURNAL_VERSION:
+        raise UserError(
+            f"The run {path.parent.name} was started by a newer amltool.",
+            "Look at it with that version: pip install --upgrade amltool",
+        )
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedError(
+            f"The journal entry {path} is damaged: {error}.",
+            f"If the run is of no use any more: amltool cancel {path.parent.name}",
+        ) from None
+
+
+def _version(content: bytes) -> int:
+    try:
+        return msgspec.json.decode(content, type=_Versioned).v
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return 0
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0

@@ -1,0 +1,1 @@
+"""Hosts: machines where files lie and commands run."""

@@ -1,0 +1,1 @@
+"""Launchers: how the command of a run starts on a host."""

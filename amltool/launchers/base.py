@@ -1,0 +1,88 @@
+"""What a launcher can do: start the command of a run, once, and say how it is."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+from amltool.hosts.base import Host
+from amltool.layout import RunFolder
+
+Handle = dict[str, Any]
+"""What a later process needs to find the run again; plain JSON, kept in the journal, no secrets."""
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """One start: the command (program first), its whole environment, limits in seconds.
+
+    ``secrets`` are values that must never reach a file: they are redacted from the console. The environment may
+    hold them; it travels over standard input, never on a command line.
+    """
+
+    run_id: str
+    folder: RunFolder
+    command: list[str]
+    environment: dict[str, str]
+    secrets: list[str] = []
+    timeout_s: float | None = None
+    labels: dict[str, str] = {}
+
+
+class LaunchState(str, Enum):
+    """Where a launched command stands; ``LOST`` means that it will never say how it ended."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    ENDED = "ended"
+    LOST = "lost"
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended: an exit code or the name of a signal (``SIGKILL``), times (UTC, ISO), memory in bytes.
+
+    ``reason`` is one sentence where the numbers do not say it: out of memory, time-out, canceled, host restarted.
+    """
+
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    canceled: bool = False
+    started: str | None = None
+    ended: str | None = None
+    duration_s: float | None = None
+    peak_memory: int | None = None
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What a look at a launched command showed; ``exit`` is there when it ended or is lost."""
+
+    state: LaunchState
+    exit: Exit | None = None
+
+
+class Launcher(Protocol):
+    """Starts the command of a run on a host. Every method may be called again by another process."""
+
+    def start(self, host: Host, launch: Launch) -> Handle:
+        """Start it and return once it is certain that it was started; a second start of the same run has no
+        effect (the first one goes on) and returns an equal handle.
+
+        Raises:
+            UserError: it cannot be started at all (no such program, no such folder).
+        """
+        ...
+
+    def observe(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:
+        """How it is now; never waits. Raises TargetError when the host does not answer."""
+        ...
+
+    def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
+        """Like `observe`, but returns only when it ended, is lost, or the time is over."""
+        ...
+
+    def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:
+        """Ask the whole process tree to end (SIGTERM), kill what is left after the grace time, and return when
+        nothing of it is left (at most 15 s). One that ended already is left as it ended."""
+        ...

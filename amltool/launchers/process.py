@@ -1,0 +1,134 @@
+"""Starts the command of a run as a process of its own on a host; the bootstrap there does the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from amltool.errors import TargetError, UserError
+from amltool.hosts.base import CommandResult, Host
+from amltool.hosts.local import LocalHost
+from amltool.launchers.base import Handle, Launch, LaunchState, Observation
+from amltool.layout import RunFolder
+
+START_S = 30.0
+"""How long a bootstrap may take to claim its run: an interpreter from a cold network disk takes seconds."""
+ANSWER_S = 30.0
+"""How long a host may take to say how a run is, beyond the time that the question itself takes."""
+LONGEST_CANCEL_S = 15.0
+FIRST_PAUSE_S, LONGEST_START_PAUSE_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.001, 0.05, 0.002, 0.025
+PYTHON = "python3"
+
+
+class ProcessLauncher:
+    """Starts runs through the bootstrap that lies on the host.
+
+    ``bootstrap`` is where it lies there, ``interpreter`` a Python (3.6 or newer) that runs it: our own on this
+    machine, ``python3`` on any other, unless said otherwise.
+    """
+
+    def __init__(self, bootstrap: PurePosixPath, interpreter: str | None = None) -> None:
+        self._bootstrap = bootstrap
+        self._interpreter = interpreter
+
+    def start(self, host: Host, launch: Launch) -> Handle:
+        """As `Launcher.start`. A command that cannot be started is a run that ends with 127 or 126 and a reason.
+
+        Raises:
+            UserError: the folder of the run or the interpreter is not there.
+            TargetError: nothing started within 30 s; starting again is safe.
+        """
+        if not host.exists(launch.folder.path):
+            raise UserError(f"There is no folder {launch.folder.path} on {host.name}.", "Place the snapshot first.")
+        try:
+            host.start(self._command(host, "run", launch.folder), input=spec_of(launch))
+        except (FileNotFoundError, PermissionError) as error:
+            raise UserError(
+                f"{self._python(host)} cannot be started on {host.name}: {error.strerror}.",
+                "Install Python 3 there, or name the one to use.",
+            ) from error
+        for _ in _moments(START_S, FIRST_PAUSE_S, LONGEST_START_PAUSE_S):
+            if host.exists(launch.folder.start) or host.exists(launch.folder.exit):
+                return {"kind": "process", "host": host.name, "folder": str(launch.folder.path)}
+        raise TargetError(
+            f"Run {launch.run_id} did not start on {host.name}: no {launch.folder.start} after {START_S:g} s.",
+            "Look whether its disk is full or it is overloaded, then try again: a run starts once at most.",
+        )
+
+    def observe(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:  # noqa: ARG002
+        """As `Launcher.observe`; what is left of a lost run is killed."""
+        if isinstance(host, LocalHost):
+            from amltool.tracking.run_state import state
+
+            return _observation(state(os.fspath(folder.path)))
+        answer = _answer(host, host.run(self._command(host, "state", folder), timeout_s=ANSWER_S))
+        try:
+            return _observation(msgspec.json.decode(answer.stdout))
+        except msgspec.MsgspecError as error:
+            raise TargetError(f"{host.name} did not say how the run is: {answer.stdout[:200]!r}.", "") from error
+
+    def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
+        """As `Launcher.wait`; on this machine an end is seen within 25 ms."""
+        for _ in _moments(timeout_s, FIRST_WAIT_S, LONGEST_WAIT_S):
+            seen = self.observe(host, folder, handle)
+            if seen.state is not LaunchState.RUNNING:
+                break
+        return seen
+
+    def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:  # noqa: ARG002
+        """As `Launcher.cancel`."""
+        if isinstance(host, LocalHost):
+            from amltool.tracking.run_state import cancel
+
+            cancel(os.fspath(folder.path), grace_s)
+            return
+        command = [*self._command(host, "cancel", folder), "--grace", str(grace_s)]
+        _answer(host, host.run(command, timeout_s=LONGEST_CANCEL_S + ANSWER_S))
+
+    def _python(self, host: Host) -> str:
+        return self._interpreter or (sys.executable if isinstance(host, LocalHost) else PYTHON)
+
+    def _command(self, host: Host, verb: str, folder: RunFolder) -> list[str]:
+        return [self._python(host), "-I", "-S", str(self._bootstrap), verb, str(folder.path)]
+
+
+def spec_of(launch: Launch) -> bytes:
+    """What the bootstrap reads on its standard input: names and values exact, whatever bytes they hold."""
+    import json  # msgspec refuses the lone surrogates that stand for bytes that are not UTF-8
+
+    spec: dict[str, Any] = {
+        "run_id": launch.run_id,
+        "command": launch.command,
+        "environment": {"AMLTOOL_RUN_ID": launch.run_id, **launch.environment},
+        "work": launch.folder.work.name,
+        "secrets": launch.secrets,
+        "timeout_s": launch.timeout_s,
+    }
+    return json.dumps(spec).encode("ascii")
+
+
+def _observation(content: Any) -> Observation:
+    return msgspec.convert(content, Observation)
+
+
+def _answer(host: Host, result: CommandResult) -> CommandResult:
+    if result.exit_code == 0:
+        return result
+    said = result.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+    raise TargetError(f"The bootstrap on {host.name} failed ({result.exit_code}): {said}.", "Try again.")
+
+
+def _moments(timeout_s: float, pause: float, longest: float) -> Iterator[None]:
+    """Moments to look: one at once, then ever seldomer until the time is over."""
+    until = time.monotonic() + timeout_s
+    yield
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, longest)
+        yield

@@ -1,0 +1,140 @@
+"""Every ref, every path on a host and every key in a store that amltool makes is named here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+NOTES_REF = "refs/notes/amltool/runs"
+SNAPSHOTS_REF = "refs/amltool/snapshots"
+
+METRICS_FILE = "metrics.jsonl"
+CONSOLE_FILE = "console.log"
+LOCK_FILE = "environment.lock.json"
+"""Names under which these are artifacts of every run."""
+
+LONG_LIST = 200
+"""A list with more entries than this becomes an artifact itself."""
+
+
+def remote_notes_ref(remote: str) -> str:
+    """Where the notes of a Git remote are fetched to."""
+    return f"refs/notes/remotes/{remote}/amltool/runs"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLayout:
+    """What amltool keeps in a clone: everything under ``<git common dir>/amltool``."""
+
+    common_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.common_dir / "amltool"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "runs"
+
+    def journal_entry(self, run_id: str) -> Path:
+        return self.journal / run_id
+
+    @property
+    def history_lock(self) -> Path:
+        return self.folder / "history.lock"
+
+    @property
+    def run_number(self) -> Path:
+        return self.folder / "run_number"
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "index.sqlite"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+
+@dataclass(frozen=True, slots=True)
+class HostLayout:
+    """What amltool keeps on a host, under its root (``~/.amltool`` unless the ``.compute`` says otherwise)."""
+
+    root: PurePosixPath
+
+    @property
+    def runs(self) -> PurePosixPath:
+        return self.root / "runs"
+
+    @property
+    def environments(self) -> PurePosixPath:
+        return self.root / "environments"
+
+    @property
+    def cache(self) -> PurePosixPath:
+        return self.root / "cache"
+
+    def tracking(self, digest: str) -> PurePosixPath:
+        """What travels with runs, once for every version of it."""
+        return self.root / "lib" / digest
+
+    def run(self, run_id: str) -> RunFolder:
+        return RunFolder(self.runs / run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run on its host (DESIGN 3)."""
+
+    path: PurePosixPath
+
+    @property
+    def work(self) -> PurePosixPath:
+        """The snapshot; the script's current folder."""
+        return self.path / "work"
+
+    @property
+    def outputs(self) -> PurePosixPath:
+        return self.work / "outputs"
+
+    @property
+    def logs(self) -> PurePosixPath:
+        return self.work / "logs"
+
+    @property
+    def console(self) -> PurePosixPath:
+        return self.path / CONSOLE_FILE
+
+    @property
+    def start(self) -> PurePosixPath:
+        return self.path / "start.json"
+
+    @property
+    def exit(self) -> PurePosixPath:
+        return self.path / "exit.json"
+
+    @property
+    def metrics(self) -> PurePosixPath:
+        return self.path / METRICS_FILE
+
+    @property
+    def released(self) -> PurePosixPath:
+        """Made when the run is recorded: from then on the folder may be reused by the next run."""
+        return self.path / "released.json"
+
+    @property
+    def placed(self) -> PurePosixPath:
+        """What was placed in ``work``, with the stat data that shows it untouched."""
+        return self.path / "placed.json"
+
+
+def share_path(base: PurePosixPath, account: str, workspace: str, project: str) -> PurePosixPath:
+    """The shared folder of a project under ``nativeSharedDirectory`` (WORKBENCH 3.3)."""
+    return base / account / workspace / project
+
+
+SHARE_IN_CONTAINER = PurePosixPath("/azureml-share")

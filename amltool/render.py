@@ -1,0 +1,339 @@
+"""Values as terminal text: tables, one run, differences. Whatever came from elsewhere is made harmless first."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from amltool.run import LongList, Run, RunRecord, SharedFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from amltool.artifact import Artifact
+    from amltool.commands.checking import HistoryReport
+    from amltool.commands.cleaning import Removable
+    from amltool.commands.comparing import Comparison
+    from amltool.commands.doctor import Finding
+    from amltool.commands.init import InitResult
+    from amltool.commands.verdicts import VerdictReport
+
+STATUS_STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
+WIDE = 200
+"""Columns assumed where the output is not a terminal, so that nothing is cut in a pipe."""
+
+
+def harmless(text: object) -> str:
+    r"""Text without control characters: a note from elsewhere must not command the terminal (``\x1b`` is shown)."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, styles: Mapping[str, str] | None = None) -> str:
+    """A table; cells whose text is a key of ``styles`` are coloured on a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        cells = [harmless("" if cell is None else cell) for cell in row]
+        made.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))
+    return _printed(made)
+
+
+def _printed(renderable: Any) -> str:
+    console = _console()
+    console.print(renderable)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.rstrip("\n").split("\n"))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width or _terminal_width(), highlight=False)
+
+
+def _terminal_width() -> int:
+    try:
+        return max(os.get_terminal_size(sys.stdout.fileno()).columns, 60)
+    except (OSError, ValueError):
+        return WIDE
+
+
+def number(value: object) -> str:
+    """A metric for people: six significant digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """``h:mm:ss.mmm`` as the ancestor printed it (WORKBENCH 6), ``N/A`` when not known."""
+    if seconds is None or seconds < 0:
+        return "N/A"
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes // 60)}:{int(minutes % 60):02d}:{rest:06.3f}"
+
+
+def size(count: int | None) -> str:
+    """Bytes for people (MB = 1024**2)."""
+    if count is None:
+        return "?"
+    amount = float(count)
+    for unit in ("B", "KB", "MB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GB"
+
+
+def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> str:
+    """The newest runs: metrics first as the ancestor had them, then what every run has."""
+    metrics = sorted({name for run in runs for name in run.record.metrics})[:4]
+    columns = ["run", "no", "status", "script", "target", "started", "duration", *metrics]
+    rows: list[list[object]] = [
+        [
+            row["run_id"],
+            row["run_number"],
+            getattr(row["status"], "value", row["status"]),
+            row["script_name"],
+            row["target"],
+            row["note"],
+            "",
+            *[""] * len(metrics),
+        ]
+        for row in unfinished
+    ]
+    for run in runs:
+        record = run.record
+        values = [number(record.metrics[name].last) if name in record.metrics else "" for name in metrics]
+        rows.append(
+            [
+                record.run_id,
+                record.run_number,
+                record.status.value,
+                record.script,
+                record.target,
+                (record.started or "not started")[:19].replace("T", " "),
+                duration(record.duration_s),
+                *values,
+            ]
+        )
+    if not rows:
+        return "No runs yet. Make one with: amltool submit SCRIPT --target local"
+    return table(columns, rows, styles=STATUS_STYLES)
+
+
+def run_text(run: Run) -> str:
+    """One run, all of it that a person asks about."""
+    record = run.record
+    lines = [
+        f"Run {record.run_id} (number {record.run_number}): {record.status.value}{_ending(record)}",
+        *_pairs(
+            ("script", " ".join([record.script, *map(_quoted, record.arguments)])),
+            ("target", f"{record.target} ({record.target_type}) on {record.host}"),
+            ("run configuration", record.run_configuration),
+            ("commit", record.commit + (f" (uncommitted work on {record.base_commit[:12]})" if record.dirty else "")),
+            ("started", record.started),
+            ("duration", duration(record.duration_s)),
+            ("peak memory", size(record.peak_memory) if record.peak_memory else None),
+            ("user", record.user),
+            ("rerun of", record.rerun_of),
+            ("environment", record.environment.lock_sha256[:12]),
+            ("shared folder", _share(record.shared_folder)),
+        ),
+    ]
+    for title, mapping in (("Parameters", record.parameters), ("Tags", run.tags)):
+        if mapping:
+            lines += ["", f"{title}:", *_pairs(*mapping.items())]
+    if record.metrics:
+        rows = [(n, number(m.last), _opt(m.min), _opt(m.max), m.count) for n, m in sorted(record.metrics.items())]
+        lines += ["", "Metrics:", table(("name", "last", "min", "max", "count"), rows)]
+    lines += ["", "Artifacts:", *_files(record.artifacts)]
+    if record.omitted:
+        lines += ["", "Not collected:", *_omitted(record.omitted)]
+    for verdict in run.verdicts:
+        lines.append(f"Verdict of rerun {verdict.rerun} on {verdict.run_id}: {verdict.verdict}")
+        lines += [f"  {harmless(cause)}" for cause in verdict.causes]
+    return "\n".join(lines)
+
+
+def _ending(record: RunRecord) -> str:
+    if record.signal:
+        text = f", killed by {record.signal}"
+    elif record.exit_code is not None:
+        text = f", exit code {record.exit_code}"
+    else:
+        text = ""
+    return text + (f" ({harmless(record.reason)})" if record.reason else "")
+
+
+def _pairs(*pairs: tuple[str, object]) -> list[str]:
+    shown = [(name, value) for name, value in pairs if value not in (None, "")]
+    width = max((len(harmless(name)) for name, _ in shown), default=0)
+    return [f"  {harmless(name):<{width}}  {harmless(value)}" for name, value in shown]
+
+
+def _opt(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _quoted(argument: str) -> str:
+    import shlex
+
+    return shlex.quote(argument)
+
+
+def _share(shared: SharedFolder | None) -> str | None:
+    if shared is None:
+        return None
+    count = shared.at_end.count if isinstance(shared.at_end, LongList) else len(shared.at_end)
+    return f"{shared.host_path} ({count} file{'s' * (count != 1)})"
+
+
+def _files(artifacts: Any) -> list[str]:
+    if isinstance(artifacts, LongList):
+        return [f"  {artifacts.count} files, {size(artifacts.bytes)} (listed in {artifacts.path})"]
+    return [f"  {size(artifact.size):>10}  {harmless(artifact.path)}" for artifact in artifacts] or ["  none"]
+
+
+def _omitted(omitted: Any) -> list[str]:
+    if isinstance(omitted, LongList):
+        return [f"  {omitted.count} files (listed in {omitted.path})"]
+    return [
+        f"  {harmless(o.path)} ({size(o.size)}): {harmless(o.reason)}"
+        + (f", in {harmless(o.place)}" if o.place else "")
+        for o in omitted
+    ]
+
+
+def unfinished_text(row: Mapping[str, Any]) -> str:
+    """A run that is not in the history yet."""
+    status = getattr(row["status"], "value", row["status"])
+    return "\n".join(
+        [
+            f"Run {row['run_id']} (number {row['run_number']}): {status}",
+            *_pairs(("script", row["script_name"]), ("target", row["target"]), ("note", row["note"])),
+        ]
+    )
+
+
+def artifacts_table(artifacts: Sequence[Artifact]) -> str:
+    """Artifacts with their size and digest."""
+    rows = [(artifact.path, size(artifact.size), artifact.sha256[:12], artifact.store) for artifact in artifacts]
+    return table(("path", "size", "sha256", "store"), rows) if rows else "No artifacts."
+
+
+def query_text(result: Any) -> str:
+    """The result of a query: a table where it is a list of rows, else JSON."""
+    if isinstance(result, list) and result and all(isinstance(row, dict) for row in result):
+        columns = list(dict.fromkeys(name for row in result for name in row))
+        return table(columns, [[_cell(row.get(name)) for name in columns] for row in result], styles=STATUS_STYLES)
+    if isinstance(result, str):
+        return harmless(result)
+    return harmless_json(result)
+
+
+def harmless_json(value: Any) -> str:
+    """JSON on several lines, control characters escaped."""
+    import json
+
+    return json.dumps(value, indent=2, ensure_ascii=True)
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, (str, int, float)):
+        return number(value) if value is not None else ""
+    return harmless_json(value).replace("\n", " ")
+
+
+def comparison_text(made: Comparison) -> str:
+    """Runs side by side: only what differs, then what is the same."""
+    short = [run.rsplit("-", 1)[-1] for run in made.runs]
+    parts = []
+    for title, rows in (("", made.fields), ("Metrics", made.metrics), ("Outputs (SHA-256)", made.outputs)):
+        if rows:
+            cells = [(name, *map(_cell, values)) for name, values in rows]
+            parts.append((f"{title}\n" if title else "") + table(("", *short), cells))
+    for title, lines in (("Files that differ between the commits", made.code), ("Packages", made.packages)):
+        if lines:
+            parts.append(f"{title}:\n" + "\n".join(f"  {harmless(line)}" for line in lines))
+    parts.append("The same: " + (", ".join(map(harmless, made.same)) or "nothing"))
+    return "\n\n".join(parts)
+
+
+def verdict_text(report: VerdictReport) -> str:
+    """A verdict with what differs and the likely causes."""
+    lines = [f"Verdict: {report.verdict.value}"]
+    for title, rows in (("Outputs", report.outputs), ("Metrics", report.metrics)):
+        differing = [row for row in rows if not row.same]
+        if rows:
+            lines.append(f"  {title}: {len(rows) - len(differing)} of {len(rows)} the same")
+        lines += [f"    {harmless(row.text())}" for row in differing[:20]]
+    if report.causes:
+        lines += ["  Likely causes:", *(f"    {harmless(cause)}" for cause in report.causes)]
+    return "\n".join(lines)
+
+
+def findings_text(report: HistoryReport) -> str:
+    """What `history.check` found."""
+    lines = [f"{finding['level']}: {harmless(finding['message'])}" for finding in report.findings]
+    lines.append(f"{report.runs} runs, {report.artifacts} artifacts: {'whole' if report.ok else 'not whole'}")
+    return "\n".join(lines)
+
+
+def check_text(report: Mapping[str, Any]) -> str:
+    """What a submit would take, and what stands in its way."""
+    limits = report["limits"]
+    files = f"{report['files']} of at most {limits['max_files']}" if limits["max_files"] else report["files"]
+    lines = [harmless(path) for path in report.get("paths", ())]
+    lines.append(
+        f"The snapshot: {size(report['size'])} of at most {size(limits['max_size'])}, {files} files "
+        f"(profile {limits['profile']}, ruled by {report['ignore_file'] or 'no ignore file'})."
+    )
+    for problem in report["problems"]:
+        lines += ["", f"{problem['level']}: {_lines(problem['message'])}", _lines(problem["remedy"])]
+    return "\n".join(line for line in lines if line is not None).rstrip()
+
+
+def _lines(text: str) -> str:
+    return "\n".join(harmless(line) for line in text.split("\n"))
+
+
+def targets_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Compute targets and the run configurations that use them."""
+    if not rows:
+        return "No compute targets. Make this repository a project with: amltool init"
+    cells = [(row["name"], row["type"], row["address"], ", ".join(row["run_configurations"])) for row in rows]
+    return table(("target", "type", "address", "run configurations"), cells)
+
+
+def doctor_text(findings: Sequence[Finding]) -> str:
+    """What works and what does not, with the remedies."""
+    rows = [(f.what, f.level, f.message + (f" {f.remedy}" if f.remedy else "")) for f in findings]
+    return table(("what", "", ""), rows, styles={"ok": "green", "warning": "yellow", "error": "red"})
+
+
+def removable_text(found: Sequence[Removable], *, removed: bool) -> str:
+    """What can go or went, sizes first."""
+    if not found:
+        return "Nothing to clean."
+    total = sum(item.size for item in found)
+    rows = [(size(item.size), item.kind, item.place, item.reason) for item in found]
+    end = f"Removed {size(total)}." if removed else f"{size(total)} can go. Remove it with: amltool clean --yes"
+    return f"{table(('size', 'what', 'where', 'why'), rows)}\n{end}"
+
+
+def init_text(made: InitResult) -> str:
+    """What `init` wrote and kept."""
+    lines = [f"{done.value}: {harmless(path)}" for path, done in made.files]
+    return "\n".join([*lines, *made.next_steps])

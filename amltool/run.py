@@ -1,0 +1,290 @@
+"""A run: its id, its statuses, its record, and how the events of the history fold into it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from amltool.artifact import Artifact, Metric, Omission
+from amltool.files import safe_text
+
+RECORD_VERSION = 1
+RUN_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{7}-[a-z2-7]{4}")
+
+
+class RunStatus(str, Enum):
+    """The ancestor's statuses (WORKBENCH 6). A host that does not answer says nothing about the run."""
+
+    NOT_STARTED = "NotStarted"
+    PREPARING = "Preparing"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    FINALIZING = "Finalizing"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED})
+
+
+class Verdict(str, Enum):
+    """What a rerun says about the original (DESIGN 6)."""
+
+    REPRODUCED = "reproduced"
+    WITHIN_TOLERANCE = "within-tolerance"
+    DIFFERS = "differs"
+    NOT_COMPARABLE = "not-comparable"
+
+    @property
+    def is_same(self) -> bool:
+        return self in (Verdict.REPRODUCED, Verdict.WITHIN_TOLERANCE)
+
+
+def new_run_id(commit: str, now: datetime | None = None) -> str:
+    """A run id: the UTC second, seven hex digits of the commit, four random base32 characters."""
+    second = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%S")
+    return f"{second}-{commit[:7]}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()[:4]}"
+
+
+def timestamp(now: datetime | None = None) -> str:
+    """UTC, ISO 8601, milliseconds, ``Z``: the one form of a time in everything we write."""
+    moment = (now or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def parse_timestamp(text: str) -> datetime:
+    """The inverse of `timestamp`; takes any ISO 8601 form. Raises ValueError."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+class ProjectNames(msgspec.Struct, frozen=True):
+    """Which project of whom a run belongs to; ``path`` is the project's folder in its repository."""
+
+    account: str = ""
+    workspace: str = ""
+    name: str = ""
+    path: str = "."
+
+
+class FolderFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file in the shared folder: size in bytes, modification time, SHA-256 when asked for."""
+
+    path: str
+    size: int
+    mtime: str | None = None
+    sha256: str | None = None
+
+
+class LongList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A list of more than 200 entries: itself an artifact, of which the record keeps this."""
+
+    count: int
+    bytes: int
+    sha256: str
+    path: str
+
+
+class SharedFolder(msgspec.Struct, frozen=True):
+    """The shared folder of a run's target, and what it held before and after."""
+
+    host_path: str
+    run_path: str
+    at_start: list[FolderFile] | LongList = []
+    at_end: list[FolderFile] | LongList = []
+
+
+class EnvironmentUsed(msgspec.Struct, frozen=True):
+    """The execution environment a run used: its key, the digest of its lock, its image where it has one."""
+
+    key: str = ""
+    lock_sha256: str = ""
+    image: str | None = None
+
+
+class RunRecord(msgspec.Struct, frozen=True, tag_field="event", tag="run", kw_only=True):
+    """The whole record of a finished run: one line of JSON in a note (docs/history-format.md)."""
+
+    v: int = RECORD_VERSION
+    run_id: str
+    run_number: int = 0
+    status: RunStatus
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    script: str = ""
+    arguments: list[str] = []
+    arguments_base64: list[str] | msgspec.UnsetType = msgspec.UNSET
+    run_configuration: str = ""
+    target: str = ""
+    target_type: str = ""
+    host: str = ""
+    framework: str = "Python"
+    project: ProjectNames = ProjectNames()
+    run_configuration_content: dict[str, Any] = {}
+    commit: str = ""
+    tree: str = ""
+    base_commit: str = ""
+    dirty: bool = False
+    source_directory: str = "."
+    created: str = ""
+    started: str | None = None
+    ended: str | None = None
+    duration_s: float | None = None
+    user: str = ""
+    metrics: dict[str, Metric] = {}
+    parameters: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    artifacts: list[Artifact] | LongList = []
+    inputs: list[dict[str, Any]] = []
+    omitted: list[Omission] | LongList = []
+    shared_folder: SharedFolder | None = None
+    environment: EnvironmentUsed = EnvironmentUsed()
+    peak_memory: int | None = None
+    application_id: str | None = None
+    rerun_of: str | None = None
+    sweep_id: str | None = None
+    verdicts: list[Any] = []
+    amltool: str = ""
+
+    def exact_arguments(self) -> list[str]:
+        """The arguments byte for byte, as ``os.fsdecode`` gives them (JSON cannot hold bytes that are not UTF-8)."""
+        if isinstance(self.arguments_base64, msgspec.UnsetType):
+            return list(self.arguments)
+        return [os.fsdecode(base64.b64decode(argument)) for argument in self.arguments_base64]
+
+
+def encoded_arguments(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """The record's fields for these arguments: readable text, and the exact bytes where text cannot say them."""
+    readable = [safe_text(argument) for argument in arguments]
+    if readable == list(arguments):
+        return {"arguments": readable}
+    exact = [base64.b64encode(os.fsencode(argument)).decode() for argument in arguments]
+    return {"arguments": readable, "arguments_base64": exact}
+
+
+class TagEvent(msgspec.Struct, frozen=True, tag_field="event", tag="tag", kw_only=True):
+    """A tag set after the run; the newest of a key wins, ``value`` null takes it away."""
+
+    v: int = RECORD_VERSION
+    run_id: str
+    at: str
+    user: str = ""
+    key: str
+    value: str | None = None
+
+
+class VerdictEvent(msgspec.Struct, frozen=True, tag_field="event", tag="verdict", kw_only=True):
+    """What the rerun ``rerun`` says about the run ``run_id``; shown on both."""
+
+    v: int = RECORD_VERSION
+    run_id: str
+    rerun: str
+    at: str
+    verdict: str
+    causes: list[Any] = []
+
+
+class DeletedEvent(msgspec.Struct, frozen=True, tag_field="event", tag="deleted", kw_only=True):
+    """A tombstone: the run is no longer listed (a deleted line would lose against a concurrent append)."""
+
+    v: int = RECORD_VERSION
+    run_id: str
+    at: str
+    user: str = ""
+
+
+RunEvent = RunRecord | TagEvent | VerdictEvent | DeletedEvent
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(RunEvent)
+
+
+class _AnyEvent(msgspec.Struct):
+    v: int
+    event: str
+    run_id: str = ""
+
+
+_any_decoder = msgspec.json.Decoder(_AnyEvent)
+KNOWN_EVENTS = frozenset({"run", "tag", "verdict", "deleted"})
+
+
+def event_to_line(event: RunEvent) -> bytes:
+    """One line of JSON without its newline."""
+    return _encoder.encode(event)
+
+
+def event_from_line(line: bytes) -> RunEvent | None:
+    """The event on a line; ``None`` for a well-formed event of a kind or version this amltool does not know.
+
+    Raises:
+        ValueError: the line is damaged; the message says how.
+    """
+    try:
+        event: RunEvent = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            other = _any_decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise ValueError(str(error)) from None
+        if other.event not in KNOWN_EVENTS or other.v > RECORD_VERSION:
+            return None
+        raise ValueError(str(error)) from None
+    if event.v > RECORD_VERSION:
+        return None
+    if not RUN_ID.fullmatch(event.run_id):
+        raise ValueError(f"not a run id: {event.run_id[:80]!r}")
+    return event
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run of the history: its record with the later events folded in."""
+
+    record: RunRecord
+    tags: dict[str, str]
+    verdicts: tuple[VerdictEvent, ...] = ()
+    deleted: bool = False
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run_id
+
+    def to_json(self) -> dict[str, Any]:
+        """The record with ``tags`` and ``verdicts`` as of now, as ``show --json`` prints it."""
+        content: dict[str, Any] = msgspec.to_builtins(self.record)
+        content["tags"] = dict(self.tags)
+        content["verdicts"] = [msgspec.to_builtins(event) for event in self.verdicts]
+        return content
+
+
+def fold(record: RunRecord, events: Iterable[RunEvent]) -> Run:
+    """Fold the later events of one run into it; order comes from the data, never from the line order."""
+    tags: dict[str, str] = dict(record.tags)
+    verdicts: list[VerdictEvent] = []
+    deleted = False
+    for event in sorted(events, key=lambda e: (getattr(e, "at", ""), event_to_line(e))):
+        if isinstance(event, TagEvent) and event.run_id == record.run_id:
+            if event.value is None:
+                tags.pop(event.key, None)
+            else:
+                tags[event.key] = event.value
+        elif isinstance(event, VerdictEvent) and record.run_id in (event.run_id, event.rerun):
+            if event not in verdicts:
+                verdicts.append(event)
+        elif isinstance(event, DeletedEvent) and event.run_id == record.run_id:
+            deleted = True
+    return Run(record, tags, tuple(verdicts), deleted)

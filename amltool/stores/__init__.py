@@ -1,0 +1,63 @@
+"""Artifact stores: where artifacts are kept. A new one is a file beside this and a line in `STORES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from amltool.artifact import STORED_HERE
+from amltool.errors import UserError
+from amltool.stores.base import ArtifactStore
+
+
+def _directory(address: str) -> ArtifactStore:
+    from urllib.parse import unquote, urlsplit
+
+    from amltool.stores.directory import DirectoryStore
+
+    parts = urlsplit(address)
+    folder = Path(unquote(parts.path))
+    if parts.netloc not in ("", "localhost") or not folder.is_absolute():
+        raise UserError(f"The artifact store {address!r} names no folder.", "Write it as file:///absolute/folder.")
+    return DirectoryStore(folder, address)
+
+
+STORES: dict[str, Callable[[str], ArtifactStore]] = {
+    "file": _directory,
+}
+"""Scheme of an address -> what opens the store there."""
+
+
+def open_store(address: str | None, here: Path) -> ArtifactStore:
+    """The artifact store of an address; ``None`` and ``file`` mean this clone's own, in the folder ``here``.
+
+    An address is what the setting ``artifact_store`` or an artifact's ``store`` says: a folder (absolute, or from
+    ``~``), or a URL of a scheme in `STORES`. A folder elsewhere has the address ``file:///...`` in records.
+
+    Raises:
+        UserError: no store can be at this address.
+    """
+    if address is None or address == STORED_HERE:
+        from amltool.stores.directory import DirectoryStore
+
+        return DirectoryStore(here)
+    if "://" not in address:
+        address = _folder_address(address)
+    scheme = address.partition("://")[0].lower()
+    if scheme not in STORES:
+        known = ", ".join(f"{name}://" for name in sorted(STORES))
+        raise UserError(f"There is no artifact store for {address!r}.", f"Use a folder, or an address with {known}.")
+    return STORES[scheme](address)
+
+
+def _folder_address(folder: str) -> str:
+    try:
+        path = Path(folder).expanduser()
+    except RuntimeError:
+        path = Path(folder)
+    if not path.is_absolute():
+        raise UserError(
+            f"The artifact store {folder!r} is neither an absolute folder nor an address.",
+            "Write an absolute folder, or one from the home folder: artifact_store: ~/artifacts",
+        )
+    return path.as_uri()

@@ -1,0 +1,396 @@
+"""The life of a run, told once: prepare, place, launch, follow, collect, record, release.
+
+Every step ends with the journal saying so; whoever holds the run's lock next goes on from there. A step that was cut
+short is done again, and each is made so that doing it again has no second effect: the environment is found built, the
+snapshot is brought to the same bytes, a second start of a run is refused by its own folder, artifacts are kept by
+content, and a record that is in the history is not added again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+import amltool
+from amltool.artifact import Artifact
+from amltool.environments.base import ExecutionEnvironment, Prepared
+from amltool.errors import UserError
+from amltool.git.command import Git
+from amltool.history.history import History
+from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
+from amltool.hosts.base import Host
+from amltool.launchers.base import Exit, Launch, Launcher, LaunchState, Observation
+from amltool.layout import LOCK_FILE, HostLayout, RunFolder
+from amltool.run import EnvironmentUsed, RunRecord, RunStatus, SharedFolder, encoded_arguments, timestamp
+from amltool.snapshot import Snapshot
+from amltool.stores.base import ArtifactStore
+from amltool.targets import placing
+from amltool.targets.collecting import Collection, as_record_list, collect
+from amltool.targets.shared_folder import list_shared_folder
+from amltool.targets.variables import run_variables
+
+FOLLOW_S = 0.05
+"""How long one look at a running command may wait, in seconds: the most a console line is late here."""
+CONSOLE_BLOCK = 1 << 20
+PREPARED_FILE = "prepared.json"
+
+
+class Watcher(Protocol):
+    """Who is told what happens while a run is driven."""
+
+    def status(self, status: RunStatus) -> None:
+        """The run has come to this status."""
+
+    def console(self, content: bytes) -> None:
+        """The run printed this."""
+
+    def say(self, message: str) -> None:
+        """A sentence for the user."""
+
+    def progress(self, what: str, size: int, total: int | None) -> None:
+        """So many bytes more of ``what`` were done."""
+
+
+class Silent:
+    """A watcher nobody listens to."""
+
+    def status(self, status: RunStatus) -> None: ...
+
+    def console(self, content: bytes) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+    def progress(self, what: str, size: int, total: int | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A compute target: a host, an execution environment and a launcher; ``share`` is the shared folder there."""
+
+    name: str
+    type: str
+    host: Host
+    environment: ExecutionEnvironment
+    launcher: Launcher
+    place: Callable[[Git, RunFolder, Snapshot, placing.OnWritten | None], None]
+    share: PurePosixPath | None
+    share_in_run: PurePosixPath | None
+    tracking: PurePosixPath
+    inherited: Callable[[Git], dict[str, str]]
+
+
+@dataclass(slots=True)
+class Drive:
+    """A run on its way: what is asked for, where it stands, and all it needs to go on."""
+
+    git: Git
+    entry: JournalEntry
+    request: RunRequest
+    state: RunState
+    target: Target
+    store: ArtifactStore
+    history: History
+    watcher: Watcher
+    snapshot: Callable[[], Snapshot]
+    own_variables: Callable[[], dict[str, str]]
+    secret_values: Callable[[], list[str]]
+    console_offset: int = 0
+
+    @property
+    def folder(self) -> RunFolder:
+        return HostLayout(self.target.host.root).run(self.request.run_id)
+
+    def done(self, step: Step, status: RunStatus, **changes: object) -> None:
+        """Write down that a step is done and what it left."""
+        self.state = replace(self.state, step=step, status=status, **changes)
+        self.entry.save(self.state)
+
+    def enter(self, status: RunStatus) -> None:
+        """Say that the run has come to a status, before the work of it begins."""
+        self.watcher.status(status)
+
+
+def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
+    """Take a run from where it stands to ``until`` (its end, by default); gives its record once it is recorded.
+
+    Raises:
+        UserError: a step cannot be done now; the run stands where it stood and can be gone on with.
+        KeyboardInterrupt: the user interrupted; a launched run lives on.
+    """
+    order = list(Step)
+    record = None
+    while order.index(drive.state.step) < order.index(until):
+        step = _STEPS[drive.state.step]
+        record = _give_up(drive) if _is_canceled_before_start(drive) else step(drive)
+    return record
+
+
+def _is_canceled_before_start(run: Drive) -> bool:
+    if run.state.step not in (Step.REQUESTED, Step.PREPARED, Step.PLACED) or not run.entry.cancel_asked:
+        return False
+    if run.state.step is not Step.PLACED:
+        return True
+    seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
+    return seen.state is LaunchState.ABSENT
+
+
+def _give_up(run: Drive) -> None:
+    run.done(Step.ENDED, RunStatus.FINALIZING, canceled=True, reason="canceled before it started", ended=timestamp())
+
+
+def _prepare(run: Drive) -> None:
+    run.enter(RunStatus.PREPARING)
+    host = run.target.host
+    prepared = run.target.environment.prepare(host, lambda: _dependency_files(run), run.watcher.say)
+    for notice in prepared.notices:
+        run.watcher.say(notice)
+    kept = run.store.put(_stream(prepared.lock))
+    lock = Artifact(LOCK_FILE, kept.size, kept.sha256, run.store.address)
+    used = EnvironmentUsed(key=prepared.key, lock_sha256=kept.sha256, image=prepared.image)
+    run.entry.keep(PREPARED_FILE, msgspec.json.encode(prepared))
+    run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, environment_lock=lock, host=host.name)
+
+
+def _dependency_files(run: Drive) -> dict[str, bytes]:
+    from amltool.configuration.runconfig import dependency_paths
+
+    request = run.request
+    found = {}
+    for path in dependency_paths(request.run_configuration_content):
+        name = f"{request.commit}:{posixpath.join(request.prefix, path)}"
+        exit_code, content, _ = run.git.ask("cat-file", "blob", name)
+        if exit_code == 0:
+            found[path] = content
+    return found
+
+
+def _place(run: Drive) -> None:
+    snapshot = run.snapshot()
+    if snapshot.tree != run.request.tree:
+        raise UserError(
+            f"The snapshot of run {run.request.run_id} is tree {snapshot.tree[:12]}, not {run.request.tree[:12]} any more.",
+            "The rules of the snapshot changed since (amltool's settings or its version): submit again.",
+        )
+    host, folder = run.target.host, run.folder
+    host.make_folder(folder.path)
+    if not host.exists(folder.work):
+        placing.take_over(host, folder, placing.project_key(run.git, run.request.prefix))
+    size = snapshot.size
+    run.target.place(run.git, folder, snapshot, lambda written, _: run.watcher.progress("placing", written, size))
+    for made in (folder.outputs, folder.logs):
+        try:
+            host.make_folder(made)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(
+                f"The snapshot holds a file named {made.name}, where the run needs a folder.", "Rename it."
+            ) from None
+    run.done(Step.PLACED, RunStatus.PREPARING)
+
+
+def _launch(run: Drive) -> None:
+    target, request = run.target, run.request
+    at_start = []
+    if target.share is not None:
+        target.host.make_folder(target.share)
+        at_start = list_shared_folder(target.host, target.share, with_hash=request.share_hash)
+    prepared = msgspec.json.decode(run.entry.kept(PREPARED_FILE), type=Prepared)
+    own = {**prepared.variables, **run.own_variables()}
+    command = [os.fsdecode(part) for part in request.command]
+    launch = Launch(
+        run_id=request.run_id,
+        folder=run.folder,
+        command=[*prepared.python, *command] if request.interpreted else [f"./{command[0]}", *command[1:]],
+        environment=run_variables(
+            target.inherited(run.git), request, own, run.folder, target.tracking, target.share_in_run
+        ),
+        secrets=run.secret_values(),
+        timeout_s=request.timeout_s,
+        labels={"run_id": request.run_id, "commit": request.commit, "project": request.project.name},
+    )
+    run.enter(RunStatus.RUNNING)
+    handle = target.launcher.start(target.host, launch)
+    run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, started=timestamp())
+
+
+def _follow(run: Drive) -> None:
+    target = run.target
+    console = ConsoleReader(target.host, run.folder, run.console_offset)
+    canceled = False
+    while True:
+        seen = target.launcher.wait(target.host, run.folder, run.state.handle, FOLLOW_S)
+        for block in console.new():
+            run.watcher.console(block)
+        if seen.state is not LaunchState.RUNNING:
+            break
+        if run.entry.cancel_asked and not canceled:
+            target.launcher.cancel(target.host, run.folder, run.state.handle)
+            canceled = True
+    _ended(run, seen)
+
+
+def _ended(run: Drive, seen: Observation) -> None:
+    end = seen.exit or Exit(reason="the run's folder is gone from its host")
+    run.done(
+        Step.ENDED,
+        RunStatus.FINALIZING,
+        exit_code=end.exit_code,
+        signal=end.signal,
+        reason=end.reason,
+        canceled=end.canceled or run.entry.cancel_asked,
+        started=end.started or run.state.started,
+        ended=end.ended or timestamp(),
+        duration_s=end.duration_s,
+        peak_memory=end.peak_memory,
+    )
+
+
+def _collect(run: Drive) -> None:
+    run.enter(RunStatus.FINALIZING)
+    request, target = run.request, run.target
+    logs_before = {file.path: file.object_id for file in run.snapshot().files if file.path.startswith("logs/")}
+    found: Collection = collect(
+        target.host,
+        run.folder,
+        run.store,
+        max_artifact_size=request.max_artifact_size,
+        unchanged=logs_before,
+        progress=lambda size: run.watcher.progress("collecting", size, None),
+    )
+    shared = None
+    if target.share is not None:
+        at_end = list_shared_folder(target.host, target.share, with_hash=request.share_hash)
+        shared = SharedFolder(
+            host_path=f"{target.share}/",
+            run_path=f"{target.share_in_run}/",
+            at_start=as_record_list(run.state.share_at_start, run.store, "shared_folder_at_start.json"),
+            at_end=as_record_list(at_end, run.store, "shared_folder_at_end.json"),
+        )
+    artifacts = [*found.artifacts, *([run.state.environment_lock] if run.state.environment_lock else [])]
+    run.store.flush()
+    run.done(
+        Step.COLLECTED,
+        RunStatus.FINALIZING,
+        artifacts=as_record_list(artifacts, run.store, "artifacts.json"),
+        omitted=as_record_list(found.omitted, run.store, "omitted.json"),
+        metrics=found.tracked.metrics,
+        parameters=found.tracked.parameters,
+        tags=found.tracked.tags,
+        shared_folder=shared,
+    )
+    for omission in found.omitted:
+        where = f"; it lies in {omission.place}" if omission.place else ""
+        run.watcher.say(f"{omission.path} was not collected: {omission.reason}{where}.")
+
+
+def _record(run: Drive) -> RunRecord:
+    record = record_of(run.request, run.state)
+    if run.request.tracked:
+        run.history.record([record], keep=[record.commit])
+    run.done(Step.RECORDED, record.status)
+    return record
+
+
+def record_of(request: RunRequest, state: RunState) -> RunRecord:
+    """The record of a run from what was asked for and what became of it."""
+    return RunRecord(
+        run_id=request.run_id,
+        run_number=request.run_number,
+        status=final_status(state),
+        exit_code=state.exit_code,
+        signal=state.signal,
+        reason=state.reason,
+        script=request.script,
+        **encoded_arguments([os.fsdecode(argument) for argument in request.arguments]),  # type: ignore[arg-type]
+        run_configuration=request.run_configuration,
+        target=request.target,
+        target_type=request.target_type,
+        host=state.host,
+        framework=request.framework,
+        project=request.project,
+        run_configuration_content=request.run_configuration_content,
+        commit=request.commit,
+        tree=request.tree,
+        base_commit=request.base_commit,
+        dirty=request.dirty,
+        source_directory=request.source_directory,
+        created=request.created,
+        started=state.started,
+        ended=state.ended,
+        duration_s=state.duration_s,
+        user=request.user,
+        metrics=state.metrics,
+        parameters=state.parameters,
+        tags=state.tags,
+        artifacts=state.artifacts,
+        omitted=state.omitted,
+        shared_folder=state.shared_folder,
+        environment=state.environment,
+        peak_memory=state.peak_memory,
+        application_id=state.application_id,
+        rerun_of=request.rerun_of,
+        sweep_id=request.sweep_id,
+        amltool=amltool.__version__,
+    )
+
+
+def final_status(state: RunState) -> RunStatus:
+    """What a run that ended came to: canceled when somebody asked for it, completed only with exit code 0."""
+    if state.canceled:
+        return RunStatus.CANCELED
+    return RunStatus.COMPLETED if state.exit_code == 0 else RunStatus.FAILED
+
+
+def release(run: Drive) -> None:
+    """After the record: free the run's folder for the next run, and take the run out of the journal."""
+    omitted = run.state.omitted
+    if not omitted and run.request.tracked:
+        key = placing.project_key(run.git, run.request.prefix)
+        with contextlib.suppress(OSError):
+            placing.release(run.target.host, run.folder, key, timestamp(), run.request.keep_run_folders)
+    run.entry.discard()
+
+
+class ConsoleReader:
+    """Reads a run's console from a byte offset on: no line lost, none twice."""
+
+    def __init__(self, host: Host, folder: RunFolder, offset: int = 0, path: PurePosixPath | None = None) -> None:
+        self._host = host
+        self._path = path or folder.console
+        self.offset = offset
+
+    def new(self) -> list[bytes]:
+        """What was printed since the last call, in blocks."""
+        blocks: list[bytes] = []
+        while True:
+            try:
+                block = self._host.read(self._path, self.offset, CONSOLE_BLOCK)
+            except FileNotFoundError:
+                return blocks
+            if not block:
+                return blocks
+            self.offset += len(block)
+            blocks.append(block)
+
+
+def _stream(content: bytes):  # type: ignore[no-untyped-def]
+    import io
+
+    return io.BytesIO(content)
+
+
+_STEPS: dict[Step, Callable[[Drive], RunRecord | None]] = {
+    Step.REQUESTED: _prepare,
+    Step.PREPARED: _place,
+    Step.PLACED: _launch,
+    Step.LAUNCHED: _follow,
+    Step.ENDED: _collect,
+    Step.COLLECTED: _record,
+}

@@ -1,0 +1,24 @@
+"""The tasks: `from amltool.tasks import ns` in a project's tasks.py makes them its own."""
+
+from __future__ import annotations
+
+from amltool.tasks.startup import import_invoke
+
+import_invoke()
+
+from invoke.collection import Collection  # noqa: E402 - after import_invoke, which makes it cheap
+
+from amltool.tasks.collection import collection  # noqa: E402
+from amltool.tasks.looking import check_history, compare, outputs, restore, runs, show  # noqa: E402
+from amltool.tasks.projects import check, clean, doctor, init, runconfig, targets  # noqa: E402
+from amltool.tasks.running import cancel, logs, rerun, submit, wait  # noqa: E402
+
+history = Collection("history")
+history.add_task(check_history)
+
+ns = Collection(
+    init, check, submit, runs, show, logs, wait, cancel, outputs, compare, rerun, restore, targets, runconfig, clean, doctor
+)  # fmt: skip
+ns.add_collection(history)
+
+__all__ = ["collection", "ns"]

@@ -1,0 +1,17 @@
+"""The process that drives a detached run to its end; started by amltool, not by people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Drive the run ``argv[2]`` of the project at ``argv[1]``."""
+    from amltool.commands.driving import drive_to_end
+
+    drive_to_end(Path(sys.argv[1]), sys.argv[2])
+
+
+if __name__ == "__main__":
+    main()

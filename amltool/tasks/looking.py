@@ -1,0 +1,146 @@
+"""Tasks that look at runs: runs, show, outputs, compare, restore, history.check."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from amltool.tasks.arguments import task
+from amltool.tasks.failures import ExitCode, Outcome
+from amltool.tasks.running import JSON_HELP, RUN_HELP
+from amltool.tasks.watching import TerminalWatcher, print_json
+
+
+@task(
+    short={"limit": "n"},
+    help={
+        "limit": "how many of the newest (0: all)",
+        "status": "only runs of this status",
+        "query": "a JMESPath query on the rows (metrics are top-level keys)",
+        "best": "the runs with the highest value of this metric first (-NAME: the lowest)",
+        "json": JSON_HELP,
+    },
+)
+def runs(
+    context: Context,
+    *,
+    limit: int = 20,
+    status: str | None = None,
+    query: str | None = None,
+    best: str | None = None,
+    json: bool = False,
+) -> None:
+    """List the newest runs, finished or not."""
+    from amltool.commands.looking import list_runs, query_runs
+    from amltool.commands.opening import open_project
+    from amltool.render import query_text, runs_table
+
+    shown = None if query is not None or limit <= 0 else limit
+    listing = list_runs(open_project(), limit=shown, status=status, best=best)
+    for trouble in listing.troubles:
+        TerminalWatcher().say(trouble)
+    if query is not None:
+        result = query_runs(listing.runs, query)
+        print_json(result) if json else print(query_text(result))
+    elif json:
+        print_json([run.to_json() for run in listing.runs])
+    else:
+        print(runs_table(listing.runs, listing.unfinished))
+
+
+@task(help={"run": RUN_HELP, "json": JSON_HELP})
+def show(context: Context, run: str = "@", *, json: bool = False) -> None:
+    """Show one run: what ran, where, how it ended, metrics, artifacts, verdicts."""
+    from amltool.commands.looking import find_run, unfinished_row
+    from amltool.commands.opening import open_project
+    from amltool.render import run_text, unfinished_text
+    from amltool.run import Run
+
+    found = find_run(open_project(), run)
+    if isinstance(found, Run):
+        print_json(found.to_json()) if json else print(run_text(found))
+        return
+    row = unfinished_row(found)
+    print_json(row) if json else print(unfinished_text(row))
+
+
+@task(
+    help={
+        "run": RUN_HELP,
+        "download": "write the files below this folder",
+        "path": "only this file, folder or pattern",
+        "overwrite": "replace files that are there",
+        "json": JSON_HELP,
+    },
+)
+def outputs(
+    context: Context,
+    run: str = "@",
+    *,
+    download: str | None = None,
+    path: str | None = None,
+    overwrite: bool = False,
+    json: bool = False,
+) -> None:
+    """List the artifacts of a run, or download them."""
+    from pathlib import Path
+
+    from amltool.commands.looking import finished
+    from amltool.commands.opening import open_project
+    from amltool.commands.outputs import download as write
+    from amltool.commands.outputs import matching_artifacts
+    from amltool.render import artifacts_table
+
+    opened = open_project()
+    found = finished(opened, run)
+    artifacts = matching_artifacts(opened, found, path)
+    if download is not None:
+        places = write(opened, found, artifacts, Path(download), overwrite=overwrite)
+        for artifact, place in zip(artifacts, places, strict=True):
+            TerminalWatcher().say(f"Artifact {artifact.path} has been downloaded to {place}")
+    if json:
+        print_json(artifacts)
+    elif download is None:
+        print(artifacts_table(artifacts))
+
+
+@task(help={"runs": "two runs or more, separated by commas or blanks", "json": JSON_HELP})
+def compare(context: Context, *runs: str, json: bool = False) -> None:
+    """Put runs side by side: code, configuration, environment, metrics, outputs."""
+    from amltool.commands.comparing import compare as put_side_by_side
+    from amltool.commands.looking import finished
+    from amltool.commands.opening import open_project
+    from amltool.render import comparison_text
+
+    opened = open_project()
+    names = [name for word in runs for name in word.split(",") if name]
+    made = put_side_by_side(opened, [finished(opened, name) for name in names])
+    print_json(made) if json else print(comparison_text(made))
+
+
+@task(help={"run": RUN_HELP, "to": "a new or empty folder (default: restored-RUN beside the project's files)"})
+def restore(context: Context, run: str = "@", *, to: str | None = None) -> None:
+    """Write the files of a run's snapshot to a folder."""
+    from pathlib import Path
+
+    from amltool.commands.looking import finished
+    from amltool.commands.opening import open_project
+    from amltool.commands.restore import restore as write
+
+    opened = open_project()
+    found = finished(opened, run)
+    folder = Path(to or f"restored-{found.run_id}").absolute()
+    count = write(opened, found, folder)
+    TerminalWatcher().say(f"Restored {count} files of commit {found.record.commit[:12]} to {folder}")
+
+
+@task(name="check", help={"json": JSON_HELP})
+def check_history(context: Context, *, json: bool = False) -> Outcome:
+    """Verify the run history: every note, every snapshot, every artifact that is kept here."""
+    from amltool.commands.checking import check_history as verify
+    from amltool.commands.opening import open_project
+    from amltool.render import findings_text
+
+    opened = open_project()
+    report = verify(opened)
+    print_json(report) if json else print(findings_text(report))
+    return Outcome(ExitCode.DONE if report.ok else ExitCode.MISTAKE)

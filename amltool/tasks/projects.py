@@ -1,0 +1,128 @@
+"""Tasks about a project: init, check, targets, runconfig, doctor, clean."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from amltool.tasks.arguments import task
+from amltool.tasks.failures import ExitCode, Outcome
+from amltool.tasks.running import JSON_HELP
+from amltool.tasks.watching import TerminalWatcher, print_json
+
+
+@task(help={"json": JSON_HELP})
+def init(context: Context, *, json: bool = False) -> None:
+    """Make this repository a project; never overwrites a file."""
+    from amltool.commands.init import init as make
+    from amltool.commands.opening import open_repository
+    from amltool.render import init_text
+
+    made = make(*open_repository())
+    print_json(made) if json else print(init_text(made))
+
+
+@task(
+    help={
+        "commit": "look at this commit",
+        "staged": "look at the index: what the next commit would hold",
+        "list": "name every file of the snapshot",
+        "json": JSON_HELP,
+    },
+)
+def check(
+    context: Context,
+    *,
+    commit: str | None = None,
+    staged: bool = False,
+    list: bool = False,
+    json: bool = False,
+) -> Outcome:
+    """Say what a submit would take now, and what stands in its way."""
+    from amltool.commands.checking import check as look
+    from amltool.commands.opening import open_project
+    from amltool.render import check_text
+
+    report = look(open_project(), commit=commit, staged=staged, paths=list)
+    print_json(report) if json else print(check_text(report))
+    return Outcome(ExitCode.DONE if report["ok"] else ExitCode.MISTAKE)
+
+
+@task(help={"json": JSON_HELP})
+def targets(context: Context, *, json: bool = False) -> None:
+    """List the compute targets and the run configurations that use them."""
+    from amltool.commands.opening import open_project
+    from amltool.commands.targets import list_targets
+    from amltool.render import targets_table
+
+    rows = list_targets(open_project())
+    print_json(rows) if json else print(targets_table(rows))
+
+
+@task(
+    short={"target": "t"},
+    help={
+        "name": "the new run configuration's name; left out: list those there are",
+        "target": "the compute target it uses",
+        "framework": "Python or PySpark",
+        "delete": "delete it",
+        "json": JSON_HELP,
+    },
+)
+def runconfig(
+    context: Context,
+    name: str | None = None,
+    *,
+    target: str | None = None,
+    framework: str = "Python",
+    delete: bool = False,
+    json: bool = False,
+) -> None:
+    """Make, list or delete run configurations."""
+    from amltool.commands.opening import open_project
+    from amltool.commands.targets import delete_run_configuration, list_run_configurations, make_run_configuration
+
+    opened = open_project()
+    if name is None:
+        names = list_run_configurations(opened)
+        print_json([f"{each}.runconfig" for each in names]) if json else print("\n".join(names))
+    elif delete:
+        TerminalWatcher().say(f"Deleted {delete_run_configuration(opened, name)}")
+    else:
+        TerminalWatcher().say(f"Wrote {make_run_configuration(opened, name, target, framework)}")
+
+
+@task(help={"json": JSON_HELP})
+def doctor(context: Context, *, json: bool = False) -> Outcome:
+    """Say what works here, and how to mend what does not."""
+    from pathlib import Path
+
+    from amltool.commands.doctor import examine
+    from amltool.render import doctor_text
+
+    findings = examine(Path.cwd())
+    print_json(findings) if json else print(doctor_text(findings))
+    return Outcome(ExitCode.MISTAKE if any(finding.level == "error" for finding in findings) else ExitCode.DONE)
+
+
+@task(
+    short={"yes": "y"},
+    help={
+        "target": "on this compute target only",
+        "store": "also artifacts that no run of the history names",
+        "yes": "do it; without this it only says what could go",
+        "json": JSON_HELP,
+    },
+)
+def clean(
+    context: Context, *, target: str | None = None, store: bool = False, yes: bool = False, json: bool = False
+) -> None:
+    """Say what can go and how much it is: run folders, left-overs; with --yes remove it."""
+    from amltool.commands.cleaning import find_removable, remove
+    from amltool.commands.opening import open_project
+    from amltool.render import removable_text
+
+    opened = open_project()
+    found = find_removable(opened, target=target, store=store)
+    if yes:
+        remove(opened, found)
+    print_json(found) if json else print(removable_text(found, removed=yes))

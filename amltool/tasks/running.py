@@ -1,0 +1,225 @@
+"""Tasks that run something: submit, wait, logs, cancel, rerun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from amltool.tasks.arguments import remainder_arguments, task
+from amltool.tasks.failures import ExitCode, Outcome
+from amltool.tasks.watching import (
+    TerminalWatcher,
+    ending_line,
+    outcome_of,
+    print_json,
+    second_interrupt,
+    write_bytes,
+)
+
+if TYPE_CHECKING:
+    from amltool.commands.opening import Opened
+    from amltool.commands.submit import Submission
+
+JSON_HELP = "one JSON document on standard output, nothing else there"
+RUN_HELP = "a run: unique prefix or suffix of its id, @ for the newest, @2 for the one before"
+
+
+@task(
+    short={"target": "t", "run_configuration": "c"},
+    script_arguments=True,
+    help={
+        "script": "the script to run, in the project; its arguments follow --",
+        "target": "compute target, or the run configuration of that name",
+        "run_configuration": "run configuration (aml_config/NAME.runconfig)",
+        "commit": "run this commit instead of the working folder",
+        "clean": "refuse uncommitted work",
+        "detach": "return as soon as the run has started",
+        "source_directory": "folder of the project that is the run's root",
+        "set": "NAME=VALUE, an environment variable of the run; may be given several times",
+        "timeout": "end the run after so many seconds",
+        "untracked": "keep no record of the run",
+        "json": JSON_HELP,
+    },
+)
+def submit(
+    context: Context,
+    script: str | None = None,
+    *,
+    target: str | None = None,
+    run_configuration: str | None = None,
+    commit: str | None = None,
+    clean: bool = False,
+    detach: bool = False,
+    source_directory: str = ".",
+    set: tuple[str, ...] = (),
+    timeout: float | None = None,
+    untracked: bool = False,
+    json: bool = False,
+) -> Outcome:
+    """Run a script of a snapshot on a compute target and record it."""
+    from amltool.commands.opening import open_project
+    from amltool.commands.submit import Submission
+
+    wanted = Submission(
+        script=script,
+        arguments=remainder_arguments(context),
+        target=target,
+        run_configuration=run_configuration,
+        commit=commit,
+        require_clean=True if clean else None,
+        source_directory=source_directory,
+        variables=_variables(set),
+        timeout_s=timeout,
+        tracked=False if untracked else None,
+    )
+    return _submit(open_project(), wanted, detach=detach, json=json)
+
+
+def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
+    from amltool.errors import UserError
+
+    variables = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set takes NAME=VALUE, not {pair!r}.", "For example: --set OMP_NUM_THREADS=2")
+        variables[name] = value
+    return variables
+
+
+def _submit(opened: Opened, wanted: Submission, *, detach: bool, json: bool) -> Outcome:
+    from amltool.commands.submit import Interrupted, submit
+    from amltool.run import fold
+
+    watcher = TerminalWatcher(json=json)
+    try:
+        submitted = submit(opened, wanted, watcher, detach=detach)
+    except Interrupted as interrupted:
+        return _interrupted(opened, interrupted.run_id, watcher)
+    finally:
+        watcher.close()
+    if submitted.record is None:
+        watcher.say(
+            f"RunId: {submitted.run_id}\nThe run goes on by itself. "
+            f"Follow it: amltool logs -f {submitted.run_id}; cancel it: amltool cancel {submitted.run_id}"
+        )
+        if json:
+            print_json({"run_id": submitted.run_id, "status": "Running"})
+        return Outcome(ExitCode.DONE)
+    watcher.say(f"\n{ending_line(submitted.record)}")
+    if json:
+        print_json(fold(submitted.record, ()).to_json())
+    return outcome_of(submitted.record)
+
+
+def _interrupted(opened: Opened, run_id: str | None, watcher: TerminalWatcher) -> Outcome:
+    from amltool.commands.looking import cancel_run
+
+    if run_id is None:
+        watcher.say("\nInterrupted: nothing was started.")
+        return Outcome(ExitCode.INTERRUPTED)
+    watcher.say(
+        f"\nRun {run_id} goes on without us. Follow it: amltool logs -f {run_id}\n"
+        f"Cancel it: Ctrl-C again within two seconds, or later: amltool cancel {run_id}"
+    )
+    with second_interrupt() as pressed:
+        if pressed:
+            watcher.say("Canceling ...")
+            cancel_run(opened, run_id)
+            watcher.say("Experiment run canceled successfully.")
+    return Outcome(ExitCode.INTERRUPTED)
+
+
+@task(help={"run": RUN_HELP, "json": JSON_HELP})
+def wait(context: Context, run: str = "@", *, json: bool = False) -> Outcome:
+    """Follow a run to its end; goes on with one whose submit was interrupted or killed."""
+    from amltool.commands.looking import unfinished_named, wait_for
+    from amltool.commands.opening import open_project
+
+    opened = open_project()
+    watcher = TerminalWatcher(json=json)
+    entry = unfinished_named(opened, run)
+    try:
+        found = wait_for(opened, run, watcher)
+    except KeyboardInterrupt:
+        return _interrupted(opened, entry.run_id if entry else None, watcher)
+    finally:
+        watcher.close()
+    watcher.say(ending_line(found.record))
+    if json:
+        print_json(found.to_json())
+    return outcome_of(found.record)
+
+
+@task(
+    short={"follow": "f"},
+    help={"run": RUN_HELP, "follow": "go on until the run ends", "path": "a file under logs/ instead of the console"},
+)
+def logs(context: Context, run: str = "@", *, follow: bool = False, path: str = "console.log") -> None:
+    """Print what a run printed, or one of its log files."""
+    from amltool.commands.looking import console_of
+    from amltool.commands.opening import open_project
+
+    write_bytes(console_of(open_project(), run, follow=follow, path=path))
+
+
+@task(help={"run": RUN_HELP})
+def cancel(context: Context, run: str = "@") -> None:
+    """Cancel a run: its whole process tree is gone when this returns."""
+    from amltool.commands.looking import cancel_run
+    from amltool.commands.opening import open_project
+
+    cancel_run(open_project(), run)
+    TerminalWatcher().say("Experiment run canceled successfully.")
+
+
+@task(
+    short={"target": "t"},
+    help={
+        "run": RUN_HELP,
+        "target": "another compute target than the original's",
+        "commit": "repeat every recorded run of this commit",
+        "rtol": "how much a metric may differ, relative to the original's",
+        "atol": "how much a metric may differ, absolute",
+        "timeout": "end the run after so many seconds",
+        "json": JSON_HELP,
+    },
+)
+def rerun(
+    context: Context,
+    run: str = "@",
+    *,
+    target: str | None = None,
+    commit: str | None = None,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    timeout: float | None = None,
+    json: bool = False,
+) -> Outcome:
+    """Run a recorded run again and say whether it came out the same."""
+    from amltool.commands.looking import finished
+    from amltool.commands.opening import open_project
+    from amltool.commands.rerun import RerunOptions, all_same, rerun, rerun_commit
+    from amltool.commands.submit import Interrupted
+    from amltool.render import verdict_text
+
+    opened = open_project()
+    options = RerunOptions(target=target, rtol=rtol, atol=atol, timeout_s=timeout)
+    watcher = TerminalWatcher(json=json)
+    try:
+        if commit is not None:
+            done = rerun_commit(opened, commit, options, watcher, lambda item: watcher.say(verdict_text(item.report)))
+        else:
+            done = [rerun(opened, finished(opened, run), options, watcher)]
+    except Interrupted as interrupted:
+        return _interrupted(opened, interrupted.run_id, watcher)
+    finally:
+        watcher.close()
+    if json:
+        documents = [item.to_json() for item in done]
+        print_json(documents if commit is not None else documents[0])
+    elif commit is None:
+        watcher.say("")
+        print(verdict_text(done[0].report))
+    return Outcome(ExitCode.DONE if all_same(done) else ExitCode.MISTAKE)

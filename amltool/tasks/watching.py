@@ -1,0 +1,143 @@
+"""What a user sees of a run while it goes on, and how a finished one becomes an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from amltool.tasks.failures import ExitCode, Outcome
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from amltool.run import RunRecord, RunStatus
+
+PROGRESS_AFTER_S = 1.0
+"""Work that takes less than this shows no progress bar."""
+TITLE = "Executing user inputs ....."
+"""The ancestor's words (WORKBENCH 2.3)."""
+
+
+class TerminalWatcher:
+    """Console bytes to standard output (to standard error with ``--json``); all else to standard error."""
+
+    def __init__(self, run_id: str | None = None, *, json: bool = False) -> None:
+        self._json = json
+        self._run_id = run_id
+        self._began = 0.0
+        self._done = 0
+        self._what = ""
+        self._bar: Progress | None = None
+        self._bar_task: TaskID | None = None
+
+    def status(self, status: RunStatus) -> None:
+        self.close()
+        if status.value == "Running":
+            self.say(f"{TITLE}\n{'=' * len(TITLE)}")
+
+    def console(self, content: bytes) -> None:
+        stream = sys.stderr if self._json else sys.stdout
+        stream.flush()
+        stream.buffer.write(content)
+        stream.flush()
+
+    def say(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    def progress(self, what: str, size: int, total: int | None) -> None:
+        now = time.monotonic()
+        if what != self._what:
+            self.close()
+            self._what, self._began, self._done = what, now, 0
+        self._done += size
+        if self._bar is None:
+            if now - self._began < PROGRESS_AFTER_S or not sys.stderr.isatty():
+                return
+            self._open_bar(total)
+        if self._bar is not None and self._bar_task is not None:
+            self._bar.update(self._bar_task, completed=self._done)
+
+    def _open_bar(self, total: int | None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar_task = self._bar.add_task(self._what, total=total)
+        self._bar.start()
+
+    def close(self) -> None:
+        """Take a progress bar away; what comes next is not part of it."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar, self._bar_task, self._what = None, None, ""
+
+
+def outcome_of(record: RunRecord) -> Outcome:
+    """The exit code a finished run gives to the command that followed it (DESIGN 7)."""
+    from amltool.run import RunStatus
+
+    if record.status is RunStatus.COMPLETED:
+        return Outcome(ExitCode.DONE)
+    if record.status is RunStatus.CANCELED:
+        return Outcome(ExitCode.INTERRUPTED)
+    if record.signal is not None:
+        return Outcome.ended_by(signal_number(record.signal))
+    return Outcome(record.exit_code or ExitCode.MISTAKE)
+
+
+def signal_number(name: str) -> int:
+    """The number of a signal by its name; 1 for a name this machine does not know."""
+    with contextlib.suppress(KeyError, ValueError):
+        return int(signal.Signals[name].value)
+    digits = name.removeprefix("SIG")
+    return int(digits) if digits.isdigit() else 1
+
+
+def ending_line(record: RunRecord) -> str:
+    """How a run ended, in a line for its user."""
+    how = record.status.value
+    if record.signal:
+        how += f" (killed by {record.signal})"
+    elif record.exit_code:
+        how += f" (exit code {record.exit_code})"
+    if record.reason:
+        how += f": {record.reason}"
+    return f"RunId: {record.run_id}\n{how}; see: amltool show {record.run_id.rsplit('-', 1)[-1]}"
+
+
+def print_json(value: Any) -> None:
+    """The one JSON document of a ``--json``."""
+    import msgspec
+
+    sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def second_interrupt(seconds: float = 2.0) -> Iterator[list[bool]]:
+    """Within it a Ctrl-C is noted in the list that is given, for so many seconds or until it comes."""
+    pressed: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not pressed:
+            time.sleep(0.05)
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def write_bytes(blocks: Iterator[bytes]) -> None:
+    """Blocks to standard output as they are."""
+    sys.stdout.flush()
+    for block in blocks:
+        view = memoryview(block)
+        while view:
+            view = view[os.write(sys.stdout.fileno(), view) :]

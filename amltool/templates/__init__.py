@@ -1,0 +1,27 @@
+"""What ``init`` writes into a user's project; the files beside this one, under the names of ``TEMPLATES``."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+TEMPLATES = {
+    "aml_config/docker.compute": "docker.compute",
+    "aml_config/docker.runconfig": "docker.runconfig",
+    "aml_config/local.compute": "local.compute",
+    "aml_config/local.runconfig": "local.runconfig",
+    "aml_config/conda_dependencies.yml": "conda_dependencies.yml",
+    "aml_config/spark_dependencies.yml": "spark_dependencies.yml",
+    "aml_config/project.yml": "project.yml",
+    ".amlignore": "amlignore.txt",
+    "tasks.py": "tasks.txt",
+    "amltool.mk": "amltool.mk",
+}
+"""Path in the project -> template, in the order of writing; two have another name so that no tool takes them for its own."""
+
+
+def read_template(name: str, **values: str) -> str:
+    """The text of a template, with ``@NAME@`` replaced by each value."""
+    text = files(__name__).joinpath(name).read_text(encoding="utf-8")
+    for placeholder, value in values.items():
+        text = text.replace(f"@{placeholder.upper()}@", value)
+    return text

@@ -1,0 +1,59 @@
+"""Starts the command of a run on any host, watches over it and says how it ended; standard library, Python 3.6.
+
+    python -I -S bootstrap.py run FOLDER < spec.json
+    python -I -S bootstrap.py state FOLDER
+    python -I -S bootstrap.py cancel FOLDER [--grace SECONDS]
+
+In the folder of the run: ``start.json`` claims it (made whole, by one bootstrap only), ``console.log`` holds what the
+command printed, ``exit.json`` is written whole, last. As in a container, nothing outlives a run: what the command
+leaves behind when it ends is terminated.
+
+Needs nothing but the modules of this folder. They are made a package of their own here, for importing
+``amltool.tracking`` would cost what a run's own tracking costs; and apart from this one, so that their compiled form
+is kept and a start does not compile them again.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List
+
+if not __package__:
+    package = type(sys)("amltool_bootstrap")
+    package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
+    sys.modules["amltool_bootstrap"] = package
+    __package__ = "amltool_bootstrap"
+
+from .quick_json import dumps, loads  # noqa: E402
+from .run_state import GRACE_S, cancel, state  # noqa: E402
+from .supervision import run  # noqa: E402
+
+__all__ = ["cancel", "main", "run", "state"]
+
+USAGE = "bootstrap.py run|state|cancel FOLDER [--grace SECONDS]\n"
+
+
+def main(arguments: "List[str]") -> int:
+    """The command line; 0 unless it was called wrongly or nothing could be written."""
+    verb, folder = arguments[:2] if len(arguments) > 1 else ("", "")
+    if verb == "run":
+        try:
+            spec = loads(sys.stdin.buffer.read())
+        except ValueError:  # whoever started us died before all of it was said: nothing must happen
+            sys.stderr.write("bootstrap.py: standard input is not a whole spec\n")
+            return 2
+        run(folder, spec)
+    elif verb == "state":
+        sys.stdout.write(dumps(state(folder)) + "\n")
+    elif verb == "cancel":
+        cancel(folder, float(arguments[3]) if arguments[2:3] == ["--grace"] and arguments[3:] else GRACE_S)
+    else:
+        sys.stderr.write(USAGE)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

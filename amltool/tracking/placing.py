@@ -1,0 +1,306 @@
+"""Write the files of a snapshot into a folder from Git's blobs, every byte checked; standard library, Python 3.6.
+
+A folder that an earlier run left is brought to the next snapshot by writing only what differs. What is kept was
+verified: its stat data (change time included, which no program can set) is that of the moment it was written, as Git's
+own index does it; a file changed in the same clock tick is read again (Git calls it racily clean).
+"""
+
+import errno
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import tempfile
+
+LINK_MODE = 0o120000
+EXECUTABLE_MODE = 0o100755
+CHUNK = 1 << 20
+
+
+class PlacingError(Exception):
+    """The snapshot cannot be placed; says why."""
+
+
+def place(work, placed, files, git, large_files=None, progress=None):
+    """Make ``work`` hold exactly ``files`` and note in the file ``placed`` what was written.
+
+    ``files`` is a sequence of (path, mode, blob id, size in bytes); ``git`` a pair of (command line prefix up to the
+    word ``git`` and its options, environment). ``large_files`` maps a path to (file, sha256, size) where the content
+    of a Git LFS pointer lies. ``progress`` is called with the bytes and files written since the last call.
+    Returns (files written, bytes written).
+
+    Raises:
+        PlacingError: an object is missing or is not what its id says, or two names clash on this file system.
+        OSError: the disk is full, or a name is too long for it.
+    """
+    os.makedirs(work, exist_ok=True)
+    known = _read_placed(placed)
+    if os.path.lexists(placed):
+        os.unlink(placed)
+    wanted = {path: (mode, object_id, size) for path, mode, object_id, size in files}
+    kept, folders = _keep(work, wanted, known, large_files or {})
+    missing = [entry for entry in files if entry[0] not in kept]
+    written = _write(work, missing, git, large_files or {}, folders, progress)
+    kept.update(written)
+    _write_placed(placed, wanted, kept)
+    return len(missing), sum(entry[3] for entry in missing)
+
+
+def _read_placed(placed):
+    try:
+        with open(placed, "rb") as stream:
+            state = os.fstat(stream.fileno())
+            content = json.loads(stream.read().decode("utf-8"))
+        if content.get("v") != 1:
+            return {}
+        tick = content["tick"]
+        # The tick is the change time of a file made after the last one was written: what has an older
+        # change time was not touched since, what has the same one may have been.
+        if tick > state.st_ctime_ns:
+            return {}
+        return {
+            path: (mode, object_id, tuple(seen), seen[1] < tick) for path, mode, object_id, seen in content["files"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write_placed(placed, wanted, kept):
+    beside = placed + ".tmp"
+    with open(beside, "wb") as stream:
+        tick = os.fstat(stream.fileno()).st_ctime_ns
+        files = [[path, mode, object_id, kept[path]] for path, (mode, object_id, _) in wanted.items()]
+        stream.write(json.dumps({"v": 1, "tick": tick, "files": files}, separators=(",", ":")).encode("ascii"))
+    os.rename(beside, placed)
+
+
+def _seen(state):
+    """What shows that nobody touched a file: size, change and modification time in ns, inode, mode."""
+    return (state.st_size, state.st_ctime_ns, state.st_mtime_ns, state.st_ino, state.st_mode)
+
+
+def _keep(work, wanted, known, large_files):
+    """Remove what does not belong; give the paths that are right already with their stat data, and the folders."""
+    kept = {}
+    needed = {""}
+    for path in wanted:
+        head = path.rpartition("/")[0]
+        while head not in needed:
+            needed.add(head)
+            head = head.rpartition("/")[0]
+    folders = {""}
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        full = os.path.join(work, folder) if folder else work
+        for entry in _entries(full):
+            path = folder + "/" + entry.name if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if path in needed:
+                    if entry.stat(follow_symlinks=False).st_mode & 0o700 != 0o700:
+                        os.chmod(entry.path, 0o755)
+                    folders.add(path)
+                    pending.append(path)
+                else:
+                    remove_tree(entry.path)
+                continue
+            state = entry.stat(follow_symlinks=False)
+            if path in wanted and _is_right(entry.path, state, wanted[path], known.get(path), large_files.get(path)):
+                kept[path] = _seen(state)
+            else:
+                _with_access(full, os.unlink, entry.path)
+    return kept, folders
+
+
+def _is_right(path, state, wanted, known, large):
+    mode, object_id, size = wanted
+    if known is None or known[0] != mode or known[1] != object_id:
+        return False
+    if known[2] != _seen(state):
+        return False
+    if known[3]:
+        return True
+    if large is not None or state.st_size != size:
+        return False
+    hashed = _blob_hash(object_id, size)
+    if stat.S_ISLNK(state.st_mode):
+        hashed.update(os.readlink(os.fsencode(path)))
+        return hashed.hexdigest() == object_id
+    if not stat.S_ISREG(state.st_mode):
+        return False
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(CHUNK), b""):
+            hashed.update(block)
+    return hashed.hexdigest() == object_id
+
+
+def _blob_hash(object_id, size):
+    hashed = hashlib.sha1() if len(object_id) == 40 else hashlib.sha256()  # noqa: S324 - Git's own ids
+    hashed.update(b"blob %d\0" % size)
+    return hashed
+
+
+def _write(work, missing, git, large_files, folders, progress):
+    seen = {}
+    with tempfile.TemporaryFile() as requests:
+        for path, _, object_id, _ in missing:
+            if path not in large_files:
+                requests.write(object_id.encode("ascii") + b"\n")
+        requests.seek(0)
+        process = None
+        try:
+            for path, mode, object_id, size in missing:
+                _make_folders(work, path, folders)
+                if path in large_files:
+                    state = _write_large(work, path, mode, large_files[path])
+                else:
+                    if process is None:
+                        process = _start_reader(git, requests)
+                    state = _write_blob(process.stdout, work, path, mode, object_id, size)
+                seen[path] = _seen(state)
+                if progress is not None:
+                    progress(size, 1)
+        finally:
+            if process is not None:
+                process.stdout.close()
+                process.kill()
+                process.wait()
+    return seen
+
+
+def _start_reader(git, requests):
+    command, environment = git
+    process = subprocess.Popen(
+        list(command) + ["cat-file", "--batch", "--buffer"],
+        stdin=requests,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    try:
+        import fcntl
+
+        fcntl.fcntl(process.stdout.fileno(), 1031, CHUNK)  # F_SETPIPE_SZ on Linux: fewer switches between us and Git
+    except (ImportError, OSError):
+        pass
+    return process
+
+
+def _make_folders(work, path, folders):
+    head = path.rpartition("/")[0]
+    if head in folders:
+        return
+    _make_folders(work, head, folders)
+    try:
+        os.mkdir(os.path.join(work, head))
+    except FileExistsError:
+        raise PlacingError(_clash(head)) from None
+    folders.add(head)
+
+
+def _clash(path):
+    return "%r stands in this commit twice, in names that are one on this file system" % (path,)
+
+
+def _write_blob(answers, work, path, mode, object_id, size):
+    header = answers.readline().split()
+    if len(header) != 3 or header[1] != b"blob":
+        raise PlacingError("the object %s of %r is missing from the repository" % (object_id, path))
+    if int(header[2]) != size:
+        raise PlacingError("the object %s of %r has another size than Git said" % (object_id, path))
+    hashed = _blob_hash(object_id, size)
+    full = os.path.join(work, path)
+    if mode == LINK_MODE:
+        content = answers.read(size)
+        hashed.update(content)
+        _create(lambda: os.symlink(content, os.fsencode(full)), path)
+        state = os.lstat(full)
+    else:
+        handle = _create(lambda: os.open(full, _NEW, 0o777 if mode == EXECUTABLE_MODE else 0o666), path)
+        try:
+            left = size
+            while left:
+                block = answers.read(min(left, CHUNK))
+                if not block:
+                    raise PlacingError("Git stopped while it gave the object %s of %r" % (object_id, path))
+                left -= len(block)
+                hashed.update(block)
+                _write_all(handle, block)
+            state = os.fstat(handle)
+        finally:
+            os.close(handle)
+    answers.read(1)
+    if hashed.hexdigest() != object_id:
+        raise PlacingError("the object %s of %r is damaged: run `git fsck`" % (object_id, path))
+    return state
+
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+
+
+def _create(make, path):
+    try:
+        return make()
+    except OSError as error:
+        if error.errno == errno.EEXIST:
+            raise PlacingError(_clash(path)) from None
+        raise
+
+
+def _write_large(work, path, mode, large):
+    place, sha256, size = large
+    full = os.path.join(work, path)
+    hashed = hashlib.sha256()
+    handle = _create(lambda: os.open(full, _NEW, 0o777 if mode == EXECUTABLE_MODE else 0o666), path)
+    try:
+        with open(place, "rb") as stream:
+            for block in iter(lambda: stream.read(CHUNK), b""):
+                hashed.update(block)
+                _write_all(handle, block)
+        state = os.fstat(handle)
+    finally:
+        os.close(handle)
+    if hashed.hexdigest() != sha256 or state.st_size != size:
+        raise PlacingError("the Git LFS content of %r is damaged: run `git lfs fsck`" % (path,))
+    return state
+
+
+def _write_all(handle, block):
+    written = os.write(handle, block)
+    while written < len(block):
+        written += os.write(handle, block[written:])
+
+
+def remove_tree(path):
+    """Remove a folder and all below it, never following a link, whatever modes its folders were given."""
+    pending = [path]
+    folders = []
+    while pending:
+        folder = pending.pop()
+        folders.append(folder)
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            else:
+                _with_access(folder, os.unlink, entry.path)
+    for folder in reversed(folders):
+        _with_access(os.path.dirname(folder), os.rmdir, folder)
+
+
+def _entries(folder):
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except PermissionError:
+        os.chmod(folder, 0o700)
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
+def _with_access(folder, action, path):
+    try:
+        action(path)
+    except PermissionError:
+        os.chmod(folder, 0o700)
+        action(path)

@@ -1,0 +1,21 @@
+"""``azureml.core``: of it, the run. What else it held needs the service, and the real package."""
+
+from typing import Any
+
+from .run import Run
+
+__all__ = ["Run"]
+
+_ELSEWHERE = frozenset(
+    ["ComputeTarget", "Dataset", "Datastore", "Environment", "Experiment", "Image", "Keyvault", "Model", "RunConfiguration", "ScriptRunConfig", "Webservice", "Workspace"]
+)
+
+
+def __getattr__(name: str) -> Any:  # Python 3.7 and later; before, the plain sentence
+    if name in _ELSEWHERE:
+        raise ImportError(
+            "azureml.core.%s needs the Azure ML service, which amltool does without; with azureml-core in the "
+            "dependencies of the run the real one is imported." % name,
+            name="azureml.core",
+        )
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))

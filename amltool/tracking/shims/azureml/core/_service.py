@@ -1,0 +1,50 @@
+"""Calls of ``azureml.core.Run`` that need the Azure ML service, each with what to do instead."""
+
+from typing import Any
+
+from ..exceptions import NotInAmltoolError
+
+_SWEEP = "for runs of their own use `amltool sweep`; for the parts of one run log under names like 'fold 1/accuracy'"
+_HISTORY = "ask the run history: `amltool runs`, `amltool show`"
+_OUTSIDE = "do it outside the run, on its recorded outputs: `amltool outputs RUN --download`"
+_DATA = "read the file itself: from the project, or from the shared folder (AZUREML_NATIVE_SHARE_DIRECTORY)"
+
+INSTEAD = {
+    "child_run": _SWEEP,
+    "create_children": _SWEEP,
+    "submit_child": _SWEEP,
+    "get": _HISTORY,
+    "get_run": _HISTORY,
+    "list": _HISTORY,
+    "list_by_compute": _HISTORY,
+    "wait_for_completion": "a run cannot wait for itself; outside it, `amltool wait RUN` does",
+    "get_all_logs": "after the run: `amltool logs RUN`",
+    "get_details_with_logs": "after the run: `amltool logs RUN`",
+    "register_model": _OUTSIDE,
+    "get_secret": "name it in the run configuration's environment variables, as ${keyring:service/user} or ${env:NAME}",
+    "get_secrets": "name them in the run configuration's environment variables, as ${keyring:service/user} or ${env:NAME}",
+    "get_environment": "the environment is recorded with the run: `amltool show RUN`",
+    "take_snapshot": "the run was started from a commit, which holds all its files",
+    "restore_snapshot": "outside the run: `amltool restore RUN`",
+    "start": "the run has started",
+    "experiment": "project and commit are in the environment: AMLTOOL_PROJECT, AMLTOOL_COMMIT",
+    "input_datasets": _DATA,
+    "output_datasets": "write to the outputs folder, which is collected",
+}  # type: Dict[str, str]
+"""Name -> what to do instead."""
+
+
+def refuse(name: str) -> NotInAmltoolError:
+    """The error for a call (or property) of this name."""
+    return NotInAmltoolError("Run.%s is not there in amltool: %s." % (name, INSTEAD[name]))
+
+
+def refusing(name: str) -> Any:
+    """A method that says what to do instead."""
+
+    def method(*_: Any, **__: Any) -> Any:
+        raise refuse(name)
+
+    method.__name__ = name
+    method.__doc__ = "Not there in amltool: %s." % INSTEAD[name]
+    return method

@@ -1,0 +1,1 @@
+"""`azureml.dataprep` of Azure ML Workbench (2017)."""

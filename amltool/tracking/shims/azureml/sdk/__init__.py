@@ -1,0 +1,1 @@
+"""`azureml.sdk` of the first Workbench (2017)."""

@@ -1,0 +1,122 @@
+"""What a script logs, as JSON: plain numbers, texts, lists and mappings, whatever library the value came from.
+
+No library is imported: numpy, pandas, torch and TensorFlow values are known by what they can do (``tolist``,
+``to_dict``, ``numpy``), so the same file works beside any of them, or none.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+LARGEST_INTEGER = (1 << 63) - 1
+"""Greater integers are kept as text: readers of JSON round them or refuse them."""
+DEEPEST = 50
+"""Deeper nesting is kept as text; it is a mistake (or a loop that looks new at every turn), not a metric."""
+
+
+def plain(value: Any) -> Any:
+    """A value as strict JSON can hold it; never raises.
+
+    Non-finite numbers are the texts ``NaN``, ``Infinity``, ``-Infinity``; dates and times ISO 8601; bytes, lone
+    surrogates and what else is not text become text with backslash escapes; what is no value at all, its ``repr``.
+    """
+    try:
+        return _plain(value, ())
+    except Exception:  # a value's own code may raise anything
+        return described(value)
+
+
+def scalar(value: Any) -> Any:
+    """The same for one number or text; a list, a mapping or another object is its ``repr``, as the ancestor has it."""
+    try:
+        is_scalar = value is None or isinstance(value, (str, int, float)) or callable(getattr(value, "tolist", None))
+        found = plain(value) if is_scalar else None
+    except Exception:  # as above
+        return described(value)
+    return found if is_scalar and not isinstance(found, (list, dict)) else described(value)
+
+
+def text(value: Any) -> str:
+    """A name or a text that any UTF-8 file can hold; never raises."""
+    try:
+        content = str.__str__(value) if isinstance(value, str) else str(value)
+        return content.encode("utf-8", "backslashreplace").decode("utf-8")
+    except Exception:  # as above
+        return described(value)
+
+
+def described(value: Any) -> str:
+    """The ``repr`` of a value, or its type's name where even that fails; never raises."""
+    try:
+        return repr(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    except Exception:  # as above
+        return "<%s>" % type(value).__name__
+
+
+def _plain(value: Any, above: tuple) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, int):
+        return _integer(int.__int__(value))
+    if isinstance(value, float):
+        return _number(float.__float__(value))
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, type) or id(value) in above or len(above) > DEEPEST:
+        return described(value)
+    above += (id(value),)
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(value[key], above) for key in value}
+    if isinstance(value, Set):
+        return [_plain(item, above) for item in _ordered(value)]
+    if isinstance(value, Sequence):
+        return [_plain(item, above) for item in value]
+    return _foreign(value, above)
+
+
+def _foreign(value: Any, above: tuple) -> Any:
+    for name, arguments in (("tolist", ()), ("numpy", ()), ("to_dict", ("list",))):
+        method = getattr(value, name, None)
+        if name == "to_dict" and not hasattr(value, "columns"):
+            continue  # only a data frame's has this meaning
+        if callable(method):
+            found = method(*arguments)
+            if type(found) is not type(value):  # numpy.longdouble gives itself
+                return _plain(found, above)
+    if callable(getattr(value, "isoformat", None)):
+        return text(value.isoformat())
+    if hasattr(value, "__float__") and not isinstance(value, complex):  # Decimal, Fraction, numpy.longdouble
+        number = float(value)
+        is_too_large = number in (float("inf"), float("-inf")) and value != number
+        return text(value) if is_too_large else _number(number)
+    return described(value)
+
+
+def _integer(value: int) -> Any:
+    if -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        return value
+    try:
+        return str(value)
+    except ValueError:  # Python 3.11 and later limit the digits
+        return hex(value)
+
+
+def _number(value: float) -> Any:
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _key(key: Any) -> str:
+    return text(key) if isinstance(key, str) else text(plain(key))
+
+
+def _ordered(values: Any) -> list:
+    """Sets come in another order in every process: two equal runs are to log the same."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=described)

@@ -1,0 +1,39 @@
+"""How long the index over 100,000 runs takes to make from nothing, beside reading the same notes with Git alone.
+
+The floor is ``git notes list | cut | git cat-file --batch`` with its output thrown away: every note's bytes, and no more.
+Ours is ``amltool runs`` as a whole process after its index was deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from large_history import NOTES, RUNS, LargeHistory
+from measuring import BenchmarkError, Command, Figure, pair, seconds
+
+ROUNDS = 7
+TARGET = 5.0
+READ_NOTES = f"git notes --ref={NOTES} list | cut -d ' ' -f 1 | git cat-file --batch"
+
+
+def measure(history: LargeHistory, rounds: int) -> Iterator[Figure]:
+    """Measure the making of the index in turns with the floor."""
+    read = Command(("sh", "-c", f"{READ_NOTES} >/dev/null"), history.folder, history.surroundings.environment)
+    _require_all(history)
+    history.amltool("runs").run()
+
+    def ours() -> float:
+        history.delete_index()
+        return seconds(history.amltool("runs"))
+
+    pairs = [pair(lambda: seconds(read), ours, number) for number in range(rounds + 1)]
+    yield Figure(f"index of {RUNS:,} runs from nothing (`amltool runs`)", TARGET, tuple(pairs[1:]))
+
+
+def _require_all(history: LargeHistory) -> None:
+    """The floor reads every record, and so does the index."""
+    count = f'{READ_NOTES} | grep -c \'^{{"event":"run"\''
+    read = Command(("sh", "-c", count), history.folder, history.surroundings.environment).run()
+    indexed = history.amltool("runs", "--limit", "0", "--query", "length(@)", "--json").run()
+    if not int(read) == int(indexed) == RUNS:
+        raise BenchmarkError(f"Of {RUNS:,} runs the floor reads {int(read):,} and the index holds {int(indexed):,}.")

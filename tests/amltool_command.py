@@ -1,0 +1,56 @@
+"""Run the real `amltool` in a process of its own, as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.repositories import make_repository
+
+LOCAL = {
+    "aml_config/local.compute": 'type: "local"\nnativeSharedDirectory: "~/.azureml/share/"\n',
+    "aml_config/local.runconfig": (
+        'ArgumentVector:\n- "$file"\nTarget: "local"\nFramework: "Python"\nPrepareEnvironment: false\nTrackedRun: true\n'
+    ),
+}
+
+
+def amltool(
+    folder: Path, *arguments: str, check: bool = True, input: bytes | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a task; with ``check`` a failure shows what it printed."""
+    command = [sys.executable, "-m", "amltool", *arguments]
+    root = str(Path(__file__).resolve().parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root, "COLUMNS": "200", **variables}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, input=input, timeout=240)
+    done = subprocess.CompletedProcess(
+        command,
+        result.returncode,
+        result.stdout.decode("utf-8", "surrogateescape"),
+        result.stderr.decode("utf-8", "surrogateescape"),
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command[2:])} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return done
+
+
+def submit(folder: Path, script: str = "train.py", *options: str, arguments: tuple[str, ...] = (), **variables: str) -> dict[str, Any]:
+    """Submit to the local target and give the record, however the script ended."""
+    words = ["submit", script, "--target", "local", "--json", *options]
+    done = amltool(folder, *words, *(("--", *arguments) if arguments else ()), check=False, **variables)
+    try:
+        record: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise AssertionError(f"{done.returncode}: {done.stdout[-2000:]}\n{done.stderr[-3000:]}") from None
+    return record
+
+
+def make_project(folder: Path, files: dict[str, bytes | str]) -> Path:
+    """A repository that is an amltool project with a local target and these files, committed."""
+    return make_repository(folder, {**LOCAL, **files})
+
+

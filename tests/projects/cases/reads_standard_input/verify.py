@@ -1,0 +1,2 @@
+def verify(run):
+    assert run.artifact("console.log") == b"''\n"
