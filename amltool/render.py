@@ -286,7 +286,7 @@ def verdict_text(report: VerdictReport) -> str:
 
 def findings_text(report: HistoryReport) -> str:
     """What `history.check` found."""
-    lines = [f"{finding['level']}: {harmless(finding['message'])}" for finding in report.findings]
+    lines = [f"{f['level']}: {harmless(f['message'])}\n  {harmless(f['remedy'])}" for f in report.findings]
     lines.append(f"{report.runs} runs, {report.artifacts} artifacts: {'whole' if report.ok else 'not whole'}")
     return "\n".join(lines)
 

@@ -1,6 +1,6 @@
 """How long the index over 100,000 runs takes to make from nothing, beside reading the same notes with Git alone.
 
-The floor is ``git notes list | cut | git cat-file --batch`` with its output thrown away: every note's bytes, and no more.
+The floor is ``git notes list | cut | git cat-file --batch``, its output thrown away: every note's bytes, and no more.
 Ours is ``amltool runs`` as a whole process after its index was deleted.
 """
 

@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def fast_import(repository: Path, commands: Iterator[bytes]) -> None:
     """Feed commands to ``git fast-import``."""
     process = subprocess.Popen(["git", "fast-import", "--quiet"], cwd=repository, stdin=subprocess.PIPE)
     assert process.stdin is not None
-    with process.stdin as stream:
+    with suppress(BrokenPipeError), process.stdin as stream:
         for command in commands:
             stream.write(command)
     if process.wait() != 0:
@@ -68,10 +69,11 @@ def commits(count: int) -> Iterator[bytes]:
 def kept_snapshots(snapshots: list[str]) -> Iterator[bytes]:
     """The ref whose commits have the snapshots as parents."""
     for start in range(0, len(snapshots), SNAPSHOTS_A_COMMIT):
-        parents = [*([f"{SNAPSHOTS_REF}^0"] if start else []), *snapshots[start : start + SNAPSHOTS_A_COMMIT]]
+        parents = snapshots[start : start + SNAPSHOTS_A_COMMIT]
         yield commit_head(SNAPSHOTS_REF, START, "amltool: snapshots")
-        yield f"from {parents[0]}\n".encode()
-        yield b"".join(f"merge {parent}\n".encode() for parent in parents[1:])
+        if start == 0:
+            yield f"from {parents.pop(0)}\n".encode()
+        yield b"".join(f"merge {parent}\n".encode() for parent in parents)
         yield b"deleteall\n"
 
 

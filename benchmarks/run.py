@@ -1,6 +1,7 @@
 """Measure amltool and print a table: `python benchmarks/run.py [--quick] [--only NAME]`.
 
-A whole, unshortened measurement also rewrites the table in README.md beside this file; ``--quick`` and ``--only`` only print.
+A whole, unshortened measurement also rewrites the table in README.md beside this file; with ``--quick`` or ``--only``
+it is only printed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import history
 import overhead
 import startup
-from large_history import LargeHistory, large_history
+from large_history import RUNS, LargeHistory, large_history
 from measuring import BenchmarkError, Figure
 from surroundings import installed
 from table import Circumstances, Row, circumstances, lines, rewrite
@@ -56,7 +57,7 @@ def _measure(names: list[str], programs: Path, *, quick: bool) -> Iterator[Row]:
                 for figure, disk in overhead.measure(size, programs, _rounds(size.rounds, quick)):
                     yield _told(Row(figure, disk))
         if "startup" in names or "history" in names:
-            _say(f"making a history of {history.RUNS:,} runs ...")
+            _say(f"making a history of {RUNS:,} runs ...")
             made = stack.enter_context(large_history(programs))
             _say(f"made; a record has {made.record_size} bytes on average")
             for figure in _questions(names, made, quick=quick):

@@ -47,7 +47,7 @@ class SizedProject:
 def make_sized_project(surroundings: Surroundings, files: int, megabytes: int, *, packed: bool) -> SizedProject:
     """Make what ``amltool init`` makes, the script, and seeded incompressible files up to ``files`` and ``megabytes``.
 
-    The snapshot has exactly that many files and bytes. Objects lie loose, as ``git add`` leaves them, unless ``packed``.
+    The snapshot has exactly that many files and bytes. Objects not ``packed`` lie loose, as ``git add`` leaves them.
     """
     folder = surroundings.folder / "project"
     folder.mkdir()

@@ -1,7 +1,7 @@
 """How long a user waits for an answer: `--list`, `runs` and `show`, beside `invoke --list` with nothing to list.
 
-The floor is ``invoke --list`` in a folder whose ``tasks.py`` is empty: Python, Invoke, and nothing of anyone's. ``runs``
-and ``show`` answer from a history of 100,000 runs whose index is fresh.
+The floor is ``invoke --list`` in a folder whose ``tasks.py`` is empty: Python, Invoke, and nothing of anyone's.
+``runs`` and ``show`` answer from a history of 100,000 runs whose index is fresh.
 """
 
 from __future__ import annotations

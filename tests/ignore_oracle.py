@@ -3,11 +3,17 @@
 It shares nothing with amltool's way: a pattern becomes a list of tokens that are matched one character at a time,
 each pattern is asked about each path, and the walk asks about every folder from the top. Checked against
 azureml-core's own walk with pathspec 0.12.1 on random patterns and paths; azureml-core itself is not needed here.
+Where Git reads the same, Git is asked (`git_leaves_out`).
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterable
+from pathlib import Path
+
+from amltool.ignore import IgnoreFile
 
 Token = tuple[str, ...]
 
@@ -145,3 +151,15 @@ def _after(token: Token, path: str, place: int) -> list[int]:
         "none of": rest[0] not in token[1:],
     }[kind]
     return [place + 1] if fits else []
+
+
+def git_leaves_out(repository: Path, ignore_file: IgnoreFile, paths: list[str]) -> set[str]:
+    """What Git itself leaves out of these paths in an empty repository whose only ignore file is this one."""
+    (repository / ".gitignore").write_bytes(ignore_file.content)
+    done = subprocess.run(
+        ["git", "-C", str(repository), "check-ignore", "--stdin", "--no-index", "-z"],
+        input=b"".join(os.fsencode(path) + b"\0" for path in paths),
+        capture_output=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return {os.fsdecode(path) for path in done.stdout.split(b"\0") if path}

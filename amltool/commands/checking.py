@@ -9,14 +9,16 @@ from amltool.artifact import Artifact
 from amltool.commands.opening import Opened
 from amltool.commands.weighing import weigh_and_judge
 from amltool.errors import ConfigurationError, UserError
-from amltool.git.snapshots import Survey, survey
+from amltool.git.snapshots import Survey, survey, survey_index
 from amltool.history import checking as history_checking
 from amltool.ignore import IGNORE_FILES
 from amltool.limits import Level, Problem, report
 from amltool.run import LongList, RunRecord
 
 
-def check(opened: Opened, *, commit: str | None = None, paths: bool = False) -> dict[str, Any]:
+def check(
+    opened: Opened, *, commit: str | None = None, staged: bool = False, paths: bool = False
+) -> dict[str, Any]:
     """What a submit would take, weighed, with every problem; the keys are those of ``check --json`` (DESIGN 5).
 
     Raises:
@@ -27,7 +29,10 @@ def check(opened: Opened, *, commit: str | None = None, paths: bool = False) -> 
         resolved = opened.git.resolve(commit)
         if resolved is None:
             raise UserError(f"There is no commit {commit!r}.", "Name one that `git log` shows.")
-    found = survey(opened.git, opened.prefix, ".", opened.profile, resolved)
+    if staged:
+        found = survey_index(opened.git, opened.prefix, opened.profile)
+    else:
+        found = survey(opened.git, opened.prefix, ".", opened.profile, resolved, needs_commit=False)
     limits = opened.project.settings.limits
     weight, problems = weigh_and_judge(found.sizes, limits, opened.project.root, found.ignore_file)
     problems = (*problems, *_notices(opened, found), *_configuration_problems(opened))
@@ -106,7 +111,12 @@ class HistoryReport:
 def check_history(opened: Opened) -> HistoryReport:
     """Verify every note, every snapshot, and every artifact that this clone keeps."""
     findings = [
-        {"id": finding.id, "level": finding.level, "message": finding.message}
+        {
+            "id": finding.fault.value,
+            "level": "error" if finding.fault.is_error else "warning",
+            "message": finding.message,
+            "remedy": finding.remedy,
+        }
         for finding in history_checking.check(opened.git)
     ]
     runs = opened.history.runs(limit=None)
@@ -122,6 +132,7 @@ def check_history(opened: Opened) -> HistoryReport:
                         "id": "artifact",
                         "level": "error" if checked[artifact.sha256] == "damaged" else "warning",
                         "message": f"{artifact.path} of run {run.run_id} is {checked[artifact.sha256]}",
+                        "remedy": "Get it from the clone that made it, or run the experiment again.",
                     }
                 )
     ok = not any(finding["level"] == "error" for finding in findings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from amltool.commands.looking import artifacts_of
 from amltool.commands.opening import Opened, read_computes
@@ -74,7 +75,7 @@ def _unnamed_artifacts(opened: Opened) -> list[Removable]:
     for run in opened.history.runs(limit=None):
         record = run.record
         named.add(record.environment.lock_sha256)
-        lists = [record.artifacts, record.omitted]
+        lists: list[Any] = [record.artifacts, record.omitted]
         if record.shared_folder is not None:
             lists += [record.shared_folder.at_start, record.shared_folder.at_end]
         named.update(listed.sha256 for listed in lists if isinstance(listed, LongList))

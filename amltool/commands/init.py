@@ -55,9 +55,7 @@ def init(top: Path, root: Path) -> InitResult:
     project = project if lies_in_another else root
     wanted = [path for path in TEMPLATES if path not in _unwanted(project)]
     script = find_script(project)
-    done: list[tuple[str, Done]] = []
-    for path in wanted:
-        done.append((path, _write(project, path, _text_of(project, path, script))))
+    done = [(path, _write(project, path, _text_of(project, path, script))) for path in wanted]
     steps = _next_steps(project, dict(done), script)
     if lies_in_another:
         where = project.relative_to(top).as_posix()
@@ -142,7 +140,7 @@ def _next_steps(project: Path, done: dict[str, Done], script: str | None) -> lis
     elif makefile is not None and b"amltool.mk" not in (_content(project / makefile) or b""):
         steps.append(f"For `make submit`, add to {makefile}: include amltool.mk")
     if Done.WRITTEN in done.values():
-        steps.append("Commit these files: a run takes its run configuration and dependencies from the snapshot.")
+        steps.append("Commit these files; until then they are uncommitted work in every snapshot.")
         named = script if script is not None else "SCRIPT"
         steps.append(f"Then: amltool submit {named}")
     return steps

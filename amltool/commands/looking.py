@@ -229,9 +229,9 @@ def cancel_run(opened: Opened, name: str) -> RunRecord | None:
     """
     entry = unfinished_named(opened, name)
     if entry is None:
-        run = opened.history.find(name)
+        over = opened.history.find(name)
         raise UserError(
-            f"Run {run.run_id} is over: {run.record.status.value}.", "Only a run that is not finished can be canceled."
+            f"Run {over.run_id} is over: {over.record.status.value}.", "Only a run that is not finished can be canceled."
         )
     entry.ask_to_cancel()
     try:

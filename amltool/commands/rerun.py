@@ -24,6 +24,8 @@ class RerunOptions:
     rtol: float = 0.0
     atol: float = 0.0
     timeout_s: float | None = None
+    ignored_outputs: tuple[str, ...] = ()
+    ignored_metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def judge(opened: Opened, original: Run, again: Run, options: RerunOptions) -> V
     return compare_runs(
         original.record,
         again.record,
-        Tolerances(rtol=options.rtol, atol=options.atol),
+        Tolerances(options.rtol, options.atol, options.ignored_outputs, options.ignored_metrics),
         artifacts=(artifacts_of(opened, original), artifacts_of(opened, again)),
         locks=(lock_content(opened, original), lock_content(opened, again)),
         script=script_text(opened, original),

@@ -25,6 +25,8 @@ _OURS_IN_TOML = re.compile(
     rb"^[ \t]*(?:\[+[ \t]*tool[ \t]*\.[ \t\"']*amltool\b|amltool[ \t]*[.=]|tool[ \t]*\.)", re.MULTILINE
 )
 _SAYS_SOMETHING = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
+MAX_BYTES = 1 << 20
+"""Of a ``pyproject.toml``."""
 _TOML_PLACE = re.compile(r"at line (\d+), column (\d+)")
 
 
@@ -135,6 +137,9 @@ def _limits_of(given: AbstractMapping[str, Any]) -> Limits:
 
 def _toml_tree(content: bytes, findings: Findings) -> Mapping:
     """Our table as a tree; TOML's parser keeps no places, so the line of a key is looked up in the text."""
+    if len(content) > MAX_BYTES:
+        findings.add(f"the file has {len(content):,} bytes; amltool reads its settings from at most {MAX_BYTES:,}")
+        findings.check()
     tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         text = content.decode("utf-8-sig")

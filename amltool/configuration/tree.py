@@ -14,6 +14,7 @@ MAX_FINDINGS = 50
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_SENSITIVE = re.compile(r"(?:passw(?:or)?d|passphrase|secret|token|key)\W*[:=]|://[^/]*@|[?&]sig=", re.IGNORECASE)
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _REAL = re.compile(r"[-+]?(?:[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,3})?")
 
@@ -93,7 +94,8 @@ def shorten(text: str, length: int = 40) -> str:
 
 
 def quoted(text: str) -> str:
-    return f"'{shorten(text)}'"
+    """Text of the file in quotes, for a message; what may hold a secret is not repeated."""
+    return "text that may hold a secret" if _SENSITIVE.search(text) else f"'{shorten(text)}'"
 
 
 def describe(node: Node) -> str:

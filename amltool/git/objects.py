@@ -113,6 +113,13 @@ def parse_tree_id(content: bytes) -> str:
     return next((line[5:].decode("ascii", "replace") for line in _header(content) if line.startswith(b"tree ")), "")
 
 
+def parse_time(content: bytes) -> int:
+    """When a commit was made, in seconds since 1970; 0 where it does not say."""
+    line = next((line for line in _header(content) if line.startswith(b"committer ")), b"")
+    words = line.rsplit(b" ", 2)
+    return int(words[1]) if len(words) == 3 and words[1].isdigit() else 0
+
+
 def _header(content: bytes) -> Iterable[bytes]:
     return content.split(b"\n\n", 1)[0].split(b"\n")
 

@@ -13,6 +13,9 @@ from amltool.git.note_tree import NoteTree
 from amltool.git.notes import EXACT
 from amltool.git.objects import LENGTHS
 
+PIPE_SIZE = 1 << 20
+"""Bytes that Git may be ahead of us (Linux; elsewhere the system's own size): both work at once."""
+
 
 class Note(NamedTuple):
     """A commit, the blob that holds its note, and what is in it; ``None`` where the blob is not in the repository."""
@@ -42,11 +45,16 @@ def changed_notes(git: Git, old: str, new: str) -> tuple[list[str], Iterator[Not
     Raises:
         GitError: a tip is not there.
     """
+    commits = differing(git, old, new)
+    return commits, _notes_of(git, new, commits)
+
+
+def differing(git: Git, old: str, new: str) -> list[str]:
+    """The commits whose note differs between two tips, in order. Raises GitError where a tip is not there."""
     listed = git.run(
         "diff-tree", "-r", "-z", "--no-renames", "--name-only", "--no-ext-diff", old, new, environment=EXACT
     )
-    commits = {commit for path in listed.split(b"\0") if (commit := _commit_of(path)) is not None}
-    return sorted(commits), _notes_of(git, new, sorted(commits))
+    return sorted({commit for path in listed.split(b"\0") if (commit := _commit_of(path)) is not None})
 
 
 def _notes_of(git: Git, tip: str, commits: list[str]) -> Iterator[Note]:
@@ -94,6 +102,8 @@ def read_blobs(git: Git, blobs: Sequence[str]) -> Iterator[bytes | None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        bufsize=PIPE_SIZE,
+        pipesize=PIPE_SIZE,
     )
     requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
     feeder = threading.Thread(target=_feed, args=(requests, blobs), daemon=True)

@@ -42,7 +42,8 @@ def tip_of(git: Git, ref: str) -> str | None:
     for content in (_content(git.common_dir / ref), _packed(git.common_dir, ref)):
         if content is None:
             continue
-        return content.decode() if _ID.fullmatch(content) else git.ref(ref)
+        oid = content.strip()
+        return oid.decode() if _ID.fullmatch(oid) else git.ref(ref)
     return None
 
 
@@ -114,18 +115,15 @@ def _is_stale(lock: Path) -> bool:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes().strip()
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 
 def _packed(common_dir: Path, ref: str) -> bytes | None:
-    content = _content(common_dir / "packed-refs")
-    end = content.find(b" " + ref.encode() + b"\n") if content else -1
-    if content is None or (end < 0 and not content.endswith(b" " + ref.encode())):
-        return None
-    end = end if end >= 0 else len(content) - len(ref) - 1
-    return content[content.rfind(b"\n", 0, end) + 1 : end]
+    content = _content(common_dir / "packed-refs") or b""
+    end = content.find(b" " + ref.encode() + b"\n")
+    return None if end < 0 else content[content.rfind(b"\n", 0, end) + 1 : end]
 
 
 def _sync(common_dir: Path, ref: str) -> None:

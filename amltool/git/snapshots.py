@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -60,7 +61,15 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.changes)
 
 
-def survey(git: Git, prefix: str, source_directory: str, profile: Profile, commit: str | None = None) -> Survey:
+def survey(
+    git: Git,
+    prefix: str,
+    source_directory: str,
+    profile: Profile,
+    commit: str | None = None,
+    *,
+    needs_commit: bool = True,
+) -> Survey:
     """Look at the working folder (or at ``commit``, a full id) as a submit would.
 
     ``prefix`` is the project's folder in the repository (``""`` at its top); ``source_directory`` a folder in it.
@@ -69,7 +78,7 @@ def survey(git: Git, prefix: str, source_directory: str, profile: Profile, commi
         UserError: there is no commit yet, a merge is unfinished, or the folder is not in the commit.
     """
     base = commit or git.head
-    if base is None:
+    if base is None and needs_commit:
         raise UserError(
             "This repository has no commit yet, and a run belongs to a commit.",
             'Make one: git add -A && git commit -m "first"',
@@ -81,9 +90,9 @@ def survey(git: Git, prefix: str, source_directory: str, profile: Profile, commi
             f"source_directory {source_directory!r} lies outside the project.", "Name a folder in the project."
         )
     status = None if commit else _start_status(git, root)
-    listing = list_tree(git, base, root, missing_is_empty=commit is None)
+    listing = list_tree(git, base, root, missing_is_empty=commit is None) if base else []
     changes, notices = ([], []) if status is None else _read_status(git, status, root)
-    return _select(git, base, root, source_directory, listing, changes, notices, profile)
+    return _select(git, base or "", root, source_directory, listing, changes, notices, profile)
 
 
 def list_tree(git: Git, commit: str, root: str, *, missing_is_empty: bool = False) -> list[SnapshotFile]:
@@ -104,12 +113,41 @@ def _tree_entry(line: bytes) -> SnapshotFile:
     return SnapshotFile(os.fsdecode(path), int(mode, 8), object_id.decode(), 0 if size == b"-" else int(size))
 
 
-def _start_status(git: Git, root: str):  # type: ignore[no-untyped-def]
+def survey_index(git: Git, prefix: str, profile: Profile) -> Survey:
+    """Look at the index: what the next commit would hold; works before the first commit and during a merge.
+
+    Sizes are those of the blobs, as they would be in a snapshot (a path with conflicts counts with our side).
+    """
+    content = git.run("ls-files", "--stage", "-z", "--", prefix or ".", environment=_index_environment(git))
+    entries: dict[str, SnapshotFile] = {}
+    for line in content.split(b"\0"):
+        if not line:
+            continue
+        header, _, path = line.partition(b"\t")
+        mode, object_id, stage = header.split()
+        name = os.fsdecode(path)[len(prefix) + 1 if prefix else 0 :]
+        if name not in entries or stage == b"2":
+            entries[name] = SnapshotFile(name, int(mode, 8), object_id.decode(), 0)
+    sizes = git.sizes(file.object_id for file in entries.values() if file.mode != SUBMODULE_MODE)
+    listing = [
+        SnapshotFile(file.path, file.mode, file.object_id, sizes.get(file.object_id, 0)) for file in entries.values()
+    ]
+    return _select(git, git.head or "", prefix, ".", listing, [], [], profile)
+
+
+def _index_environment(git: Git) -> dict[str, str]:
+    """The index that is meant: in a hook of a partial commit Git names a temporary one (relative to the work tree)."""
+    named = os.environ.get("GIT_INDEX_FILE")
+    literal = {"GIT_LITERAL_PATHSPECS": "1"}
+    return literal | {"GIT_INDEX_FILE": str(git.top / named)} if named else literal
+
+
+def _start_status(git: Git, root: str) -> subprocess.Popen[bytes]:
     arguments = ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty"]
     return git.start(*arguments, "--", root or ".", environment={"GIT_LITERAL_PATHSPECS": "1"})
 
 
-def _read_status(git: Git, process, root: str) -> tuple[list[Change], list[str]]:  # type: ignore[no-untyped-def]
+def _read_status(git: Git, process: subprocess.Popen[bytes], root: str) -> tuple[list[Change], list[str]]:
     stdout, stderr = process.communicate()
     if process.returncode != 0:
         raise GitError(("status",), process.returncode, stderr)
@@ -207,6 +245,8 @@ def _ruling_ignore_file(
     """The ignore file that rules: of the snapshot itself, so that a commit alone says what was run."""
     for name in IGNORE_FILES:
         change = changes.get(name)
+        if any(path.startswith(f"{name}/") for path in committed) or (git.top / root / name).is_dir():
+            raise UserError(f"{name} is a folder.", f"Rename it: {name} has to be a file, or not to be there.")
         if change is not None:
             if change.size is not None:
                 return IgnoreFile(name, (git.top / root / name).read_bytes())

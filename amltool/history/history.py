@@ -158,7 +158,7 @@ class History:
 
     def _records(self, places: Sequence[Place]) -> dict[str, RunRecord]:
         of_blob: dict[str, list[Place]] = {}
-        for place in places:
+        for place in sorted(places, key=lambda place: place.note):  # Git is twice as fast in the order of its trees
             of_blob.setdefault(place.blob, []).append(place)
         records: dict[str, RunRecord] = {}
         for (blob, inside), content in zip(of_blob.items(), self._contents(list(of_blob)), strict=True):

@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 from amltool.git.reading_notes import Note
@@ -39,7 +40,7 @@ _ADD_RUN = (
     " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ADD_EVENT = "INSERT INTO events(note, run_id, rerun, kind, line) VALUES(?, ?, ?, ?, ?)"
-_PLACE = "SELECT run_id, blob, start, length FROM runs JOIN notes USING(note)"
+_PLACE = "SELECT run_id, note, blob, start, length FROM runs JOIN notes USING(note)"
 _LISTED = "NOT shadowed AND NOT EXISTS(SELECT 1 FROM events e WHERE e.run_id = runs.run_id AND e.kind = 'deleted')"
 _ENDS = "run_id IN (SELECT run_id FROM runs WHERE substr(run_id, ?) = ?)"
 _BLOCK = 400
@@ -58,9 +59,10 @@ def collector_paused() -> Iterator[None]:
 
 
 class Place(NamedTuple):
-    """Where the record of a run is: ``length`` bytes from ``start`` on in a blob."""
+    """Where the record of a run is: ``length`` bytes from ``start`` on in a blob; ``note`` is that blob's row."""
 
     run_id: str
+    note: int
     blob: str
     start: int
     length: int
@@ -168,12 +170,19 @@ class Rows:
 
     def _add(self, notes: Iterable[Note]) -> set[str]:
         added: set[str] = set()
-        for commit, blob, content in notes:
-            number = self._ask.execute("INSERT INTO notes(commit_id, blob) VALUES(?, ?)", (commit, blob)).lastrowid
-            runs, events = _rows(number, commit, content or b"")
+        number = self._ask.execute("SELECT coalesce(max(note), 0) FROM notes").fetchone()[0]
+        remaining = iter(notes)
+        while block := list(islice(remaining, _BLOCK)):
+            runs: list[_Run] = []
+            events: list[_Event] = []
+            for place, (commit, _, content) in enumerate(block, number + 1):
+                _take(place, commit, content or b"", runs, events)
+            named = [(number + 1 + place, note.commit, note.blob) for place, note in enumerate(block)]
+            self._ask.executemany("INSERT INTO notes VALUES(?, ?, ?)", named)
             self._ask.executemany(_ADD_RUN, runs)
             self._ask.executemany(_ADD_EVENT, events)
             added.update(run[5] for run in runs)
+            number += len(block)
         return added
 
     def _shadow(self, run_ids: Iterable[str]) -> None:
@@ -186,14 +195,12 @@ class Rows:
             )
 
 
-_Run = tuple["int | None", int, int, int, bool, str, str, str, "str | None", int]
-_Event = tuple["int | None", str, "str | None", str, bytes]
+_Run = tuple[int, int, int, int, bool, str, str, str, "str | None", int]
+_Event = tuple[int, str, "str | None", str, bytes]
 
 
-def _rows(note: int | None, commit: str, content: bytes) -> tuple[list[_Run], list[_Event]]:
-    """The rows of one note; damaged lines and unknown events have none."""
-    runs: list[_Run] = []
-    events: list[_Event] = []
+def _take(note: int, commit: str, content: bytes, runs: list[_Run], events: list[_Event]) -> None:
+    """Add the rows of one note; damaged lines and unknown events have none."""
     for start, line in lines_of(content):
         try:
             event = read_event(line)
@@ -205,8 +212,7 @@ def _rows(note: int | None, commit: str, content: bytes) -> tuple[list[_Run], li
             runs.append((note, start, len(line), zlib.crc32(line), event.commit == commit, *row))
         elif event is not None:
             rerun = event.rerun if isinstance(event, VerdictEvent) else None
-            events.append((note, event.run_id, rerun, type(event).__struct_config__.tag, line))  # type: ignore[arg-type]
-    return runs, events
+            events.append((note, event.run_id, rerun, str(event.__struct_config__.tag), line))
 
 
 def _moment(record: RunRecord) -> str:

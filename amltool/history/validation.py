@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 
 from amltool.artifact import Artifact, Omission
 from amltool.run import (
@@ -25,8 +25,7 @@ from amltool.run import (
 LARGEST_RUN_NUMBER = 10**9
 """The next run number is the highest known plus one: a nonsense number must not spoil all that follow."""
 
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+HEX_DIGITS = "0123456789abcdef"
 _VERDICTS = frozenset(verdict.value for verdict in Verdict)
 
 
@@ -56,10 +55,10 @@ def lines_of(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _fault_of_record(record: RunRecord) -> str | None:
-    if not _OBJECT_ID.fullmatch(record.commit):
+    if not _is_object_id(record.commit):
         return f"commit is not a full id: {record.commit[:80]!r}"
     for oid in (record.tree, record.base_commit):
-        if oid and not _OBJECT_ID.fullmatch(oid):
+        if oid and not _is_object_id(oid):
             return f"tree or base_commit is not a full id: {oid[:80]!r}"
     if not 0 <= record.run_number <= LARGEST_RUN_NUMBER:
         return f"run_number is out of range: {record.run_number}"
@@ -87,7 +86,7 @@ def _fault_of_files(record: RunRecord) -> str | None:
         if isinstance(files, LongList):
             if not _stays_inside(files.path):
                 return f"the list {files.path[:80]!r} leaves its folder"
-            if files.count < 0 or files.bytes < 0 or not _SHA256.fullmatch(files.sha256):
+            if files.count < 0 or files.bytes < 0 or not _is_sha256(files.sha256):
                 return f"the list {files.path[:80]!r} has a wrong count, size or SHA-256"
             continue
         file: Artifact | Omission | FolderFile
@@ -96,7 +95,7 @@ def _fault_of_files(record: RunRecord) -> str | None:
                 return f"a path leaves its folder: {file.path[:80]!r}"
             if file.size is not None and file.size < 0:
                 return f"{file.path[:80]!r} has a negative size: {file.size}"
-            if isinstance(file, Artifact) and not _SHA256.fullmatch(file.sha256):
+            if isinstance(file, Artifact) and not _is_sha256(file.sha256):
                 return f"{file.path[:80]!r} has no SHA-256: {file.sha256[:80]!r}"
     return None
 
@@ -110,6 +109,15 @@ def _fault_of_event(event: TagEvent | VerdictEvent | DeletedEvent) -> str | None
         if event.verdict not in _VERDICTS:
             return f"not a verdict: {event.verdict[:80]!r}"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _is_object_id(text: str) -> bool:
+    return len(text) in (40, 64) and not text.strip(HEX_DIGITS)
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and not text.strip(HEX_DIGITS)
 
 
 def _stays_inside(path: str) -> bool:

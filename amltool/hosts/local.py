@@ -98,11 +98,17 @@ class LocalHost:
 
     def write(self, path: PurePosixPath, content: bytes, mode: int = 0o644) -> None:
         place = Path(path)
+        beside = place.with_name(f".{os.urandom(8).hex()}")  # a name may be too long to add anything to it
         try:
-            write_whole(place, content, mode=mode)
+            write_whole(beside, content, mode=mode)
         except FileNotFoundError:
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(place, content, mode=mode)
+            write_whole(beside, content, mode=mode)
+        try:
+            beside.replace(place)
+        except BaseException:
+            beside.unlink()
+            raise
 
     def make_folder(self, path: PurePosixPath) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)

@@ -128,8 +128,8 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
     order = list(Step)
     record = None
     while order.index(drive.state.step) < order.index(until):
-        step = _STEPS[drive.state.step]
-        record = _give_up(drive) if _is_canceled_before_start(drive) else step(drive)
+        step = _give_up if _is_canceled_before_start(drive) else _STEPS[drive.state.step]
+        record = step(drive)
     return record
 
 

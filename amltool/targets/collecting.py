@@ -102,19 +102,11 @@ class _Taking:
         """Everything but folders under the two folders that are collected."""
         found: dict[str, FileOnHost] = {}
         for top in (self.folder.logs, self.folder.outputs):
-            below = False
-            try:
-                for entry in self.host.walk(top):
-                    below = True
-                    if entry.kind is not FileKind.FOLDER:
-                        found[f"{top.name}/{entry.path}"] = entry
-                replaced = not below and bool(self.host.names(top))
-            except FileNotFoundError:
-                replaced = False
-            except NotADirectoryError:
-                replaced = True
-            if replaced:
-                self.omit(top.name, None, "it is no folder any more, and links to folders are not followed")
+            for entry in self.host.walk(top):
+                if entry.path == ".":
+                    self.omit(top.name, None, "it is no folder any more, and links to folders are not followed")
+                elif entry.kind is not FileKind.FOLDER:
+                    found[f"{top.name}/{entry.path}"] = entry
         return found
 
     def take(self, entries: Mapping[str, FileOnHost]) -> None:

@@ -182,6 +182,8 @@ def cancel(context: Context, run: str = "@") -> None:
         "commit": "repeat every recorded run of this commit",
         "rtol": "how much a metric may differ, relative to the original's",
         "atol": "how much a metric may differ, absolute",
+        "ignore_output": "a file pattern of outputs that may differ; may be given several times",
+        "ignore_metric": "a metric that may differ; may be given several times",
         "timeout": "end the run after so many seconds",
         "json": JSON_HELP,
     },
@@ -194,6 +196,8 @@ def rerun(
     commit: str | None = None,
     rtol: float = 0.0,
     atol: float = 0.0,
+    ignore_output: tuple[str, ...] = (),
+    ignore_metric: tuple[str, ...] = (),
     timeout: float | None = None,
     json: bool = False,
 ) -> Outcome:
@@ -205,7 +209,14 @@ def rerun(
     from amltool.render import verdict_text
 
     opened = open_project()
-    options = RerunOptions(target=target, rtol=rtol, atol=atol, timeout_s=timeout)
+    options = RerunOptions(
+        target=target,
+        rtol=rtol,
+        atol=atol,
+        timeout_s=timeout,
+        ignored_outputs=ignore_output,
+        ignored_metrics=ignore_metric,
+    )
     watcher = TerminalWatcher(json=json)
     try:
         if commit is not None:

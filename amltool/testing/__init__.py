@@ -1,1 +1,1 @@
-"""Fakes that users may test with, and the contract suite of every seam: subclass one, give it your piece, run pytest."""
+"""Fakes that users may test with, and the contract suite of every seam: subclass one and give it your piece."""

@@ -38,7 +38,9 @@ def name_inside(name: Any) -> str:
 
     A leading ``outputs/`` is the folder itself, not one in it; ``..`` and an absolute path lose what leads out.
     """
-    parts = [part for part in text(name).replace("\\", "/").replace("\0", "_").split("/") if part not in ("", ".", "..")]
+    parts = [
+        part for part in text(name).replace("\\", "/").replace("\0", "_").split("/") if part not in ("", ".", "..")
+    ]
     if len(parts) > 1 and parts[0] == OUTPUTS:
         parts = parts[1:]
     return "/".join(_short(part) for part in parts) or "_"
@@ -52,7 +54,7 @@ def keep_content(name: Any, content: bytes, replace: bool = True) -> str:
     """
     inside = name_inside(name)
     path = _place(inside if replace else _free(inside))
-    beside = "%s.%d.part" % (path, os.getpid())
+    beside = "%s.%s.part" % (path, os.urandom(4).hex())
     try:
         with open(beside, "wb") as stream:
             stream.write(content)
@@ -76,7 +78,7 @@ def keep_file(name: Any, source: str, replace: bool = True) -> str:
     if os.path.exists(path) and os.path.samefile(path, source):
         return _told(path)
     path = _place(inside if replace else _free(inside))
-    beside = "%s.%d.part" % (path, os.getpid())
+    beside = "%s.%s.part" % (path, os.urandom(4).hex())
     try:
         shutil.copyfile(source, beside)
         os.replace(beside, path)

@@ -12,17 +12,34 @@ import os
 import stat
 import subprocess
 import tempfile
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 LINK_MODE = 0o120000
 EXECUTABLE_MODE = 0o100755
 CHUNK = 1 << 20
+
+File = Tuple[str, int, str, int]
+"""Path, mode, blob id, size in bytes."""
+Large = Tuple[str, str, int]
+"""Where the content of a Git LFS pointer lies, its SHA-256, its size in bytes."""
+GitCommand = Tuple[Sequence[str], Optional[Mapping[str, str]]]
+Wanted = Mapping[str, Tuple[int, str, int]]
+Seen = Tuple[int, int, int, int, int]
+Known = Dict[str, Tuple[int, str, Any, bool]]
 
 
 class PlacingError(Exception):
     """The snapshot cannot be placed; says why."""
 
 
-def place(work, placed, files, git, large_files=None, progress=None):
+def place(
+    work: str,
+    placed: str,
+    files: Sequence[File],
+    git: GitCommand,
+    large_files: Optional[Mapping[str, Large]] = None,
+    progress: Optional[Callable[[int, int], None]] = None,
+) -> Tuple[int, int]:
     """Make ``work`` hold exactly ``files`` and note in the file ``placed`` what was written.
 
     ``files`` is a sequence of (path, mode, blob id, size in bytes); ``git`` a pair of (command line prefix up to the
@@ -47,7 +64,7 @@ def place(work, placed, files, git, large_files=None, progress=None):
     return len(missing), sum(entry[3] for entry in missing)
 
 
-def _read_placed(placed):
+def _read_placed(placed: str) -> Known:
     try:
         with open(placed, "rb") as stream:
             state = os.fstat(stream.fileno())
@@ -66,7 +83,7 @@ def _read_placed(placed):
         return {}
 
 
-def _write_placed(placed, wanted, kept):
+def _write_placed(placed: str, wanted: Wanted, kept: Mapping[str, Seen]) -> None:
     beside = placed + ".tmp"
     with open(beside, "wb") as stream:
         tick = os.fstat(stream.fileno()).st_ctime_ns
@@ -75,14 +92,16 @@ def _write_placed(placed, wanted, kept):
     os.rename(beside, placed)
 
 
-def _seen(state):
+def _seen(state: os.stat_result) -> Seen:
     """What shows that nobody touched a file: size, change and modification time in ns, inode, mode."""
     return (state.st_size, state.st_ctime_ns, state.st_mtime_ns, state.st_ino, state.st_mode)
 
 
-def _keep(work, wanted, known, large_files):
+def _keep(
+    work: str, wanted: Wanted, known: Known, large_files: Mapping[str, Large]
+) -> Tuple[Dict[str, Seen], Set[str]]:
     """Remove what does not belong; give the paths that are right already with their stat data, and the folders."""
-    kept = {}
+    kept = {}  # type: Dict[str, Seen]
     needed = {""}
     for path in wanted:
         head = path.rpartition("/")[0]
@@ -113,7 +132,9 @@ def _keep(work, wanted, known, large_files):
     return kept, folders
 
 
-def _is_right(path, state, wanted, known, large):
+def _is_right(
+    path: str, state: os.stat_result, wanted: Tuple[int, str, int], known: Any, large: Optional[Large]
+) -> bool:
     mode, object_id, size = wanted
     if known is None or known[0] != mode or known[1] != object_id:
         return False
@@ -126,29 +147,36 @@ def _is_right(path, state, wanted, known, large):
     hashed = _blob_hash(object_id, size)
     if stat.S_ISLNK(state.st_mode):
         hashed.update(os.readlink(os.fsencode(path)))
-        return hashed.hexdigest() == object_id
+        return bool(hashed.hexdigest() == object_id)
     if not stat.S_ISREG(state.st_mode):
         return False
     with open(path, "rb") as stream:
         for block in iter(lambda: stream.read(CHUNK), b""):
             hashed.update(block)
-    return hashed.hexdigest() == object_id
+    return bool(hashed.hexdigest() == object_id)
 
 
-def _blob_hash(object_id, size):
+def _blob_hash(object_id: str, size: int) -> Any:
     hashed = hashlib.sha1() if len(object_id) == 40 else hashlib.sha256()  # noqa: S324 - Git's own ids
     hashed.update(b"blob %d\0" % size)
     return hashed
 
 
-def _write(work, missing, git, large_files, folders, progress):
-    seen = {}
+def _write(
+    work: str,
+    missing: Sequence[File],
+    git: GitCommand,
+    large_files: Mapping[str, Large],
+    folders: Set[str],
+    progress: Optional[Callable[[int, int], None]],
+) -> Dict[str, Seen]:
+    seen = {}  # type: Dict[str, Seen]
     with tempfile.TemporaryFile() as requests:
         for path, _, object_id, _ in missing:
             if path not in large_files:
                 requests.write(object_id.encode("ascii") + b"\n")
         requests.seek(0)
-        process = None
+        process = None  # type: Any
         try:
             for path, mode, object_id, size in missing:
                 _make_folders(work, path, folders)
@@ -169,7 +197,7 @@ def _write(work, missing, git, large_files, folders, progress):
     return seen
 
 
-def _start_reader(git, requests):
+def _start_reader(git: GitCommand, requests: Any) -> Any:
     command, environment = git
     process = subprocess.Popen(
         list(command) + ["cat-file", "--batch", "--buffer"],
@@ -181,13 +209,15 @@ def _start_reader(git, requests):
     try:
         import fcntl
 
-        fcntl.fcntl(process.stdout.fileno(), 1031, CHUNK)  # F_SETPIPE_SZ on Linux: fewer switches between us and Git
+        fcntl.fcntl(
+            cast(Any, process.stdout).fileno(), 1031, CHUNK
+        )  # F_SETPIPE_SZ on Linux: fewer switches between us and Git
     except (ImportError, OSError):
         pass
     return process
 
 
-def _make_folders(work, path, folders):
+def _make_folders(work: str, path: str, folders: Set[str]) -> None:
     head = path.rpartition("/")[0]
     if head in folders:
         return
@@ -199,11 +229,11 @@ def _make_folders(work, path, folders):
     folders.add(head)
 
 
-def _clash(path):
+def _clash(path: str) -> str:
     return "%r stands in this commit twice, in names that are one on this file system" % (path,)
 
 
-def _write_blob(answers, work, path, mode, object_id, size):
+def _write_blob(answers: Any, work: str, path: str, mode: int, object_id: str, size: int) -> os.stat_result:
     header = answers.readline().split()
     if len(header) != 3 or header[1] != b"blob":
         raise PlacingError("the object %s of %r is missing from the repository" % (object_id, path))
@@ -239,7 +269,7 @@ def _write_blob(answers, work, path, mode, object_id, size):
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 
-def _create(make, path):
+def _create(make: Callable[[], Any], path: str) -> Any:
     try:
         return make()
     except OSError as error:
@@ -248,7 +278,7 @@ def _create(make, path):
         raise
 
 
-def _write_large(work, path, mode, large):
+def _write_large(work: str, path: str, mode: int, large: Large) -> os.stat_result:
     place, sha256, size = large
     full = os.path.join(work, path)
     hashed = hashlib.sha256()
@@ -266,13 +296,13 @@ def _write_large(work, path, mode, large):
     return state
 
 
-def _write_all(handle, block):
+def _write_all(handle: int, block: bytes) -> None:
     written = os.write(handle, block)
     while written < len(block):
         written += os.write(handle, block[written:])
 
 
-def remove_tree(path):
+def remove_tree(path: str) -> None:
     """Remove a folder and all below it, never following a link, whatever modes its folders were given."""
     pending = [path]
     folders = []
@@ -288,7 +318,7 @@ def remove_tree(path):
         _with_access(os.path.dirname(folder), os.rmdir, folder)
 
 
-def _entries(folder):
+def _entries(folder: str) -> List[Any]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -298,7 +328,7 @@ def _entries(folder):
         return list(entries)
 
 
-def _with_access(folder, action, path):
+def _with_access(folder: str, action: Callable[[str], Any], path: str) -> None:
     try:
         action(path)
     except PermissionError:

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from enum import Enum
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set
 
 from amltool.tracking.values import plain, text
 
@@ -64,7 +64,7 @@ def record(entries: Iterable[Entry]) -> bool:
 
 def entries_so_far() -> List[Dict[str, Any]]:
     """What this run logged until now, by all its processes, as the lines of the file; what is no entry is left out."""
-    found = []  # type: List[Dict[str, Any]]
+    found: List[Dict[str, Any]] = []
     try:
         with open(metrics_file() or os.devnull, "rb") as stream:
             lines = stream.read().split(b"\n")
@@ -92,13 +92,13 @@ def say_once(sentence: str) -> None:
         return
 
 
-_said = set()  # type: Set[str]
-_torn = set()  # type: Set[str]
+_said: Set[str] = set()
+_torn: Set[str] = set()
 """Files whose last line of ours is not whole: the disk was full in the middle of it."""
 
 
 def _line(one: Entry) -> bytes:
-    fields = {"v": VERSION, "at": _now(), "kind": one.kind.value, "name": text(one.name)}  # type: Dict[str, Any]
+    fields: Dict[str, Any] = {"v": VERSION, "at": _now(), "kind": one.kind.value, "name": text(one.name)}
     fields.update(value=one.value, step=plain(one.step), **one.more)
     # ASCII only: no reader takes U+2028 or a carriage return in a text for the end of the line.
     return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"

@@ -5,7 +5,7 @@ No library is imported: numpy, pandas, torch and TensorFlow values are known by 
 """
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from typing import Any, List, Tuple
 
 LARGEST_INTEGER = (1 << 63) - 1
 """Greater integers are kept as text: readers of JSON round them or refuse them."""
@@ -52,7 +52,7 @@ def described(value: Any) -> str:
         return "<%s>" % type(value).__name__
 
 
-def _plain(value: Any, above: tuple) -> Any:
+def _plain(value: Any, above: Tuple[int, ...]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -75,7 +75,7 @@ def _plain(value: Any, above: tuple) -> Any:
     return _foreign(value, above)
 
 
-def _foreign(value: Any, above: tuple) -> Any:
+def _foreign(value: Any, above: Tuple[int, ...]) -> Any:
     for name, arguments in (("tolist", ()), ("numpy", ()), ("to_dict", ("list",))):
         method = getattr(value, name, None)
         if name == "to_dict" and not hasattr(value, "columns"):
@@ -114,7 +114,7 @@ def _key(key: Any) -> str:
     return text(key) if isinstance(key, str) else text(plain(key))
 
 
-def _ordered(values: Any) -> list:
+def _ordered(values: Any) -> List[Any]:
     """Sets come in another order in every process: two equal runs are to log the same."""
     try:
         return sorted(values)

@@ -11,11 +11,12 @@ import sys
 
 
 def _follow_up():
+    # type: () -> None
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
     ours = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
@@ -26,6 +27,7 @@ def _follow_up():
 
 
 def _append(folder):
+    # type: (str) -> None
     if folder not in sys.path:
         sys.path.append(folder)
     metrics = os.environ.get("AMLTOOL_METRICS_FILE")

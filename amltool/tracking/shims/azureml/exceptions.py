@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class AzureMLException(Exception):
+class AzureMLException(Exception):  # noqa: N818
     """What all of them are."""
 
     def __init__(self, exception_message: str = "", **_: Any) -> None:

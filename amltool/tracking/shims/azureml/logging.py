@@ -36,14 +36,11 @@ class Logger(object):
 
 
 def get_azureml_logger(*_: Any, **__: Any) -> Logger:
-    """The logger of this run."""
-    global _logger
-    if _logger is None:
-        _logger = Logger()
+    """The logger of this run; always the same one."""
     return _logger
 
 
-_logger = None  # type: Optional[Logger]
+_logger = Logger()
 
 
 def _bytes(content: Any) -> bytes:

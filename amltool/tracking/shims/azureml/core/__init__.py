@@ -7,7 +7,20 @@ from .run import Run
 __all__ = ["Run"]
 
 _ELSEWHERE = frozenset(
-    ["ComputeTarget", "Dataset", "Datastore", "Environment", "Experiment", "Image", "Keyvault", "Model", "RunConfiguration", "ScriptRunConfig", "Webservice", "Workspace"]
+    [
+        "ComputeTarget",
+        "Dataset",
+        "Datastore",
+        "Environment",
+        "Experiment",
+        "Image",
+        "Keyvault",
+        "Model",
+        "RunConfiguration",
+        "ScriptRunConfig",
+        "Webservice",
+        "Workspace",
+    ]
 )
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002  (the ancestor's signatures)
 """The run outside a run: says on standard output what would have been logged, word for word as the ancestor did."""
 
 import sys

@@ -11,7 +11,7 @@ _NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("
 
 def metrics(name: Optional[str] = None) -> Dict[str, Any]:
     """Metric by name: a value, or what several of one name come to: a list; rows and tables, a list a column."""
-    found = {}  # type: Dict[str, List[Dict[str, Any]]]
+    found: Dict[str, List[Dict[str, Any]]] = {}
     for entry in entries_so_far():
         if entry["kind"] not in ("parameter", "tag") and name in (None, entry["name"]):
             found.setdefault(entry["name"], []).append(entry)
@@ -25,7 +25,7 @@ def tags() -> Dict[str, Any]:
 
 def properties() -> Dict[str, Any]:
     """The properties that were added, and the commit of the run."""
-    found = {}  # type: Dict[str, Any]
+    found: Dict[str, Any] = {}
     commit = os.environ.get("AMLTOOL_COMMIT")
     if commit:
         found = {"azureml.git.commit": commit, "mlflow.source.git.commit": commit}
@@ -48,12 +48,14 @@ def _tags() -> List[Dict[str, Any]]:
 
 
 def _folded(entries: List[Dict[str, Any]]) -> Any:
-    values = [entry.get("value") for entry in entries]
+    values: List[Any] = [entry.get("value") for entry in entries]
     kinds = {entry["kind"] for entry in entries}
     if kinds == {"list"}:
-        return [_number(item) for value in values for item in value]
-    if kinds <= {"row", "table"} and all(isinstance(value, dict) for value in values) and (
-        len(values) > 1 or "table" in kinds
+        return [_number(item) for value in values for item in (value if isinstance(value, list) else [value])]
+    if (
+        kinds <= {"row", "table"}
+        and all(isinstance(value, dict) for value in values)
+        and (len(values) > 1 or "table" in kinds)
     ):
         return _columns(values)
     found = [_number(value) for value in values]
@@ -63,7 +65,7 @@ def _folded(entries: List[Dict[str, Any]]) -> Any:
 def _columns(values: List[Dict[str, Any]]) -> Dict[str, Any]:
     if len(values) == 1:
         return values[0]
-    columns = {}  # type: Dict[str, Any]
+    columns: Dict[str, Any] = {}
     for value in values:
         for name, column in value.items():
             columns.setdefault(name, []).extend(column if isinstance(column, list) else [column])

@@ -1,15 +1,17 @@
+# ruff: noqa: TID252  (the package is known by its place on the path, not by its name here)
 """Calls of ``azureml.core.Run`` that need the Azure ML service, each with what to do instead."""
 
-from typing import Any
+from typing import Any, Dict
 
 from ..exceptions import NotInAmltoolError
 
 _SWEEP = "for runs of their own use `amltool sweep`; for the parts of one run log under names like 'fold 1/accuracy'"
 _HISTORY = "ask the run history: `amltool runs`, `amltool show`"
 _OUTSIDE = "do it outside the run, on its recorded outputs: `amltool outputs RUN --download`"
+_BY_REFERENCE = "name it in the run configuration's environment variables, as ${keyring:service/user} or ${env:NAME}"
 _DATA = "read the file itself: from the project, or from the shared folder (AZUREML_NATIVE_SHARE_DIRECTORY)"
 
-INSTEAD = {
+INSTEAD: Dict[str, str] = {
     "child_run": _SWEEP,
     "create_children": _SWEEP,
     "submit_child": _SWEEP,
@@ -21,8 +23,8 @@ INSTEAD = {
     "get_all_logs": "after the run: `amltool logs RUN`",
     "get_details_with_logs": "after the run: `amltool logs RUN`",
     "register_model": _OUTSIDE,
-    "get_secret": "name it in the run configuration's environment variables, as ${keyring:service/user} or ${env:NAME}",
-    "get_secrets": "name them in the run configuration's environment variables, as ${keyring:service/user} or ${env:NAME}",
+    "get_secret": _BY_REFERENCE,
+    "get_secrets": _BY_REFERENCE,
     "get_environment": "the environment is recorded with the run: `amltool show RUN`",
     "take_snapshot": "the run was started from a commit, which holds all its files",
     "restore_snapshot": "outside the run: `amltool restore RUN`",
@@ -30,7 +32,7 @@ INSTEAD = {
     "experiment": "project and commit are in the environment: AMLTOOL_PROJECT, AMLTOOL_COMMIT",
     "input_datasets": _DATA,
     "output_datasets": "write to the outputs folder, which is collected",
-}  # type: Dict[str, str]
+}
 """Name -> what to do instead."""
 
 

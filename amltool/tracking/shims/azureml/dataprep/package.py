@@ -11,7 +11,7 @@ REMEDY = "Read the file it was made from instead, for example with pandas.read_c
 ENDINGS = (".csv", ".tsv", ".txt")
 
 
-def run(package_path: str, dataflow_idx: int = 0, spark: bool = False, **_: Any) -> Any:
+def run(package_path: str, dataflow_idx: int = 0, spark: bool = False, **_: Any) -> Any:  # noqa: ARG001
     """The data frame behind a package file, as it was before any step of the package.
 
     Raises:
@@ -32,14 +32,14 @@ def run(package_path: str, dataflow_idx: int = 0, spark: bool = False, **_: Any)
     try:
         import pandas  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
-        raise NotImplementedError("%s needs pandas to read %s. %s" % (call, sources[0], REMEDY))
+        raise NotImplementedError("%s needs pandas to read %s. %s" % (call, sources[0], REMEDY)) from None
     say_once("%s reads %s as it is: the steps of the package are not done." % (call, sources[0]))
     return pandas.read_csv(sources[0], sep=None, engine="python")
 
 
 def _csv_files(content: Any) -> List[str]:
     """The CSV files that a package names, itself or through its data sources, and that are there."""
-    found = []  # type: List[str]
+    found: List[str] = []
     for named in _texts(content):
         path = _found(named)
         if named.lower().endswith(ENDINGS) and path not in found and os.path.isfile(path):
@@ -55,11 +55,13 @@ def _csv_files_of_source(path: str) -> List[str]:
 
 
 def _found(named: str) -> str:
-    """A path as the package has it: from the project, or only its name in the project (it was a desktop's path)."""
-    here = os.path.join(work_folder(), *named.replace("\\", "/").lstrip("/").split("/"))
-    if os.path.isfile(here):
-        return here
-    return os.path.join(work_folder(), named.replace("\\", "/").rsplit("/", 1)[-1])
+    """Where the longest end of a path that a desktop knew lies in the project; where it would lie, if nowhere."""
+    parts = [part for part in named.replace("\\", "/").split("/") if part not in ("", ".", "..")] or ["."]
+    for start in range(len(parts)):
+        path = os.path.join(work_folder(), *parts[start:])
+        if os.path.isfile(path):
+            return path
+    return os.path.join(work_folder(), *parts)
 
 
 def _json(path: str) -> Any:

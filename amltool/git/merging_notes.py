@@ -1,0 +1,83 @@
+"""Merge two histories: the union of the lines of every note, so that clones that exchange theirs always converge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from amltool.git.command import Git, ObjectReader
+from amltool.git.note_tree import NoteTree
+from amltool.git.notes import EXACT, write
+from amltool.git.objects import NewObjects, parse_time, parse_tree_id
+from amltool.git.reading_notes import differing
+from amltool.layout import NOTES_REF
+
+
+def merge(git: Git, ours: str, theirs: str) -> str:
+    """The tip that joins two tips; its objects are in the repository when this returns, no ref is moved.
+
+    A line that either side has is kept (a note that one side removed as a whole, too: only a `deleted` event takes a
+    run away). A note both sides changed holds its lines once each, in the order of their bytes, as Git's
+    ``cat_sort_uniq`` does. The merge does not depend on which side is ours, and has no date of its own: two clones that
+    merge the same tips make the same commit.
+
+    Raises:
+        DamagedError: an object of either side is not in the repository.
+        GitError: the repository cannot be written.
+    """
+    new = NewObjects(len(ours))
+    with git.objects(EXACT) as reader:
+        tip = _merged(git, reader, ours, theirs, new)
+    new.write(git)
+    return tip
+
+
+def merge_into_history(git: Git, theirs: str) -> None:
+    """Merge a tip that was fetched into the run history; durable when this returns.
+
+    Raises:
+        UserError: the repository cannot be written; the history is unchanged.
+    """
+
+    def change(reader: ObjectReader, tips: Mapping[str, str | None], new: NewObjects) -> dict[str, str]:
+        ours = tips[NOTES_REF]
+        return {NOTES_REF: _merged(git, reader, ours, theirs, new) if ours else theirs}
+
+    write(git, (NOTES_REF,), len(theirs), change, "amltool: merge")
+
+
+def _merged(git: Git, reader: ObjectReader, ours: str, theirs: str, new: NewObjects) -> str:
+    if ours == theirs:
+        return ours
+    left, right = NoteTree(reader, ours, len(ours)), NoteTree(reader, theirs, len(ours))
+    for commit in differing(git, ours, theirs):
+        mine, other = left.get(commit), right.get(commit)
+        union = _union(mine, other)
+        if union != mine:
+            left.set(commit, union, new)
+    tree = left.write(new)
+    sides = sorted((ours, theirs))
+    for side, other_side in (sides, reversed(sides)):
+        if tree == _tree(reader, side) and _is_ancestor(git, other_side, side):
+            return side
+    return new.commit(tree, sides, "amltool: merge", max(_time(reader, side) for side in sides))
+
+
+def _union(mine: bytes | None, other: bytes | None) -> bytes:
+    if mine is None or other is None or mine == other:
+        return (mine if other is None else other) or b""
+    lines = {line for note in (mine, other) for line in note.split(b"\n") if line.strip()}
+    return b"".join(line + b"\n" for line in sorted(lines))
+
+
+def _tree(reader: ObjectReader, tip: str) -> str:
+    found = reader.read(tip)
+    return parse_tree_id(found[1]) if found else ""
+
+
+def _time(reader: ObjectReader, tip: str) -> int:
+    found = reader.read(tip)
+    return parse_time(found[1]) if found else 0
+
+
+def _is_ancestor(git: Git, older: str, newer: str) -> bool:
+    return git.ask("merge-base", "--is-ancestor", older, newer)[0] == 0

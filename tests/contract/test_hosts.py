@@ -1,0 +1,60 @@
+"""Every host keeps the contract of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from amltool.hosts.base import CommandResult, Host
+from amltool.hosts.local import LocalHost
+from amltool.testing.hosts import FakeHost, HostContract
+
+
+class TestLocalHost(HostContract):
+    @pytest.fixture
+    def host(self, tmp_path: Path) -> Host:
+        return LocalHost(tmp_path / "root")
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> PurePosixPath:
+        (tmp_path / "place").mkdir()
+        return PurePosixPath(tmp_path / "place")
+
+
+class TestFakeHost(HostContract):
+    @pytest.fixture
+    def host(self) -> Host:
+        host = FakeHost()
+
+        def keep(command: Sequence[str], content: bytes) -> CommandResult:
+            host.write(PurePosixPath(command[1]), content)
+            return CommandResult(0, b"", b"")
+
+        host.programs["print"] = lambda command, content: CommandResult(0, content, b"")
+        host.programs["exit"] = lambda command, content: CommandResult(int(command[1]), b"said\n", b"complained\n")
+        host.programs["keep"] = keep
+        return host
+
+    @pytest.fixture
+    def place(self, host: Host) -> PurePosixPath:
+        host.make_folder(host.root / "place")
+        return host.root / "place"
+
+    def prints_its_input(self) -> list[str]:
+        return ["print"]
+
+    def exits(self, code: int) -> list[str]:
+        return ["exit", str(code)]
+
+    def keeps_its_input(self, path: PurePosixPath) -> list[str]:
+        return ["keep", str(path)]
+
+    def plant_link(self, host: Host, path: PurePosixPath, to: str) -> None:
+        assert isinstance(host, FakeHost)
+        host.link(path, to)
+
+    def plant_fifo(self, host: Host, path: PurePosixPath) -> None:
+        assert isinstance(host, FakeHost)
+        host.special(path)
