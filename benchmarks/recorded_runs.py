@@ -1,7 +1,7 @@
 """Fills a project's run history: `python recorded_runs.py REPOSITORY RUNS COMMITS`, in a Python that has amltool.
 
 Commits, notes and the ref that keeps snapshots go through ``git fast-import``; each record is built of amltool's own
-classes and written by its own encoder, so that what is read later is what a real run leaves (1 to 1.5 KB each).
+classes and written by its own encoder, so that what is read later is what a real run leaves.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ from amltool.run import (
 USER = "Ada Lovelace <ada@example.org>"
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 BETWEEN_COMMITS = timedelta(minutes=40)
+RUN_CONFIGURATION = {
+    "ArgumentVector": ["$file"],
+    "Target": "local",
+    "Framework": "Python",
+    "CondaDependenciesFile": "aml_config/conda_dependencies.yml",
+    "PrepareEnvironment": False,
+    "TrackedRun": True,
+}
 NOTES_A_COMMIT = 1000
 SNAPSHOTS_A_COMMIT = 100
 BRANCH = "refs/heads/main"
@@ -115,7 +123,7 @@ def record(commit: str, tree: str, number: int, committed: datetime, source: ran
         target_type="local",
         host="laptop",
         project=ProjectNames("ada", "research", "iris"),
-        run_configuration_content={"Target": "local", "Framework": "Python", "TrackedRun": True},
+        run_configuration_content=RUN_CONFIGURATION,
         commit=commit,
         tree=tree,
         base_commit=commit,

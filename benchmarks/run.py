@@ -59,9 +59,9 @@ def _measure(names: list[str], programs: Path, *, quick: bool) -> Iterator[Row]:
         if "startup" in names or "history" in names:
             _say(f"making a history of {RUNS:,} runs ...")
             made = stack.enter_context(large_history(programs))
-            _say(f"made; a record has {made.record_size} bytes on average")
+            disk = f"{made.surroundings.disk} (run history: records of {made.record_size:,} bytes on average)"
             for figure in _questions(names, made, quick=quick):
-                yield _told(Row(figure, made.surroundings.disk))
+                yield _told(Row(figure, disk))
 
 
 def _questions(names: list[str], made: LargeHistory, *, quick: bool) -> Iterator[Figure]:

@@ -261,6 +261,23 @@ def bombs() -> list[bytes]:
     unfolding += [b"a%d: &a%d [%s]" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 12)]
     deepening = [b"b0: &b0 " + b"[" * 38 + b"]" * 38]
     deepening += [b"b%d: &b%d " % (i, i) + b"[" * 38 + b"*b%d" % (i - 1) + b"]" * 38 for i in range(1, 200)]
+    units = rb"""[ { ' " 'a' a # [a, {a:""".split()
+    units += [
+        b"{a: ",
+        b"- ",
+        b"? ",
+        b"a: ",
+        b"&a ",
+        b" ",
+        b"\n",
+        b"a: 1\n",
+        b"- a\n",
+        b"| \n",
+        b"!a ",
+        b"\t",
+        b"a\n",
+        b"*a ",
+    ]
     settings = b"[tool.amltool]\n"
     return [
         *(
@@ -281,6 +298,9 @@ def bombs() -> list[bytes]:
         settings + b"x = " + b"[" * 900_000,
         settings + b"a." * 20_000 + b"b = 1",
         settings + b"".join(b"k%d = 1\n" % i for i in range(20_000)),
+        settings + (b"a." * 40 + b"b = 1\n") * 10_000,
+        settings + b"x = 1" + b"0" * 4_000,
+        settings + b"x = 0x" + b"f" * 900_000,
         settings + b"limits = { " + b"profile = 1, " * 50_000,
     ]
 

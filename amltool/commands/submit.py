@@ -114,7 +114,11 @@ def start(
     """Drive a run that stands in the journal: to its launch when detached, else to its end."""
     with ExitStack() as stack:
         stack.enter_context(entry.driven())
-        run = prepare_drive(opened, entry, watcher, snapshot)
+        try:
+            run = prepare_drive(opened, entry, watcher, snapshot)
+        except BaseException:
+            entry.discard()
+            raise
         try:
             drive(run, until=Step.LAUNCHED)
             if not detach:

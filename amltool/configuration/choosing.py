@@ -90,8 +90,11 @@ def choose(
         configuration = find_run_configuration(snapshot, run_configuration)
         compute = find_compute(working, _target_of(configuration, target))
     elif target is not None:
-        compute = find_compute(working, target)
+        if target not in list_run_configurations(snapshot):
+            find_compute(working, target)  # a name that nobody knows is first of all no compute target
         configuration = find_run_configuration(snapshot, _that_targets(snapshot, target))
+        named = configuration.name == target and target not in list_compute_targets(working)
+        compute = find_compute(working, _target_of(configuration, None if named else target))
     else:
         configuration = find_run_configuration(snapshot, _default(snapshot))
         compute = find_compute(working, _target_of(configuration, None))

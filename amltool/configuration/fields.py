@@ -20,7 +20,6 @@ from amltool.configuration.tree import (
     Node,
     Scalar,
     Sequence,
-    closest,
     describe,
     did_you_mean,
     is_null,
@@ -98,7 +97,7 @@ def read_fields(findings: Findings, mapping: Mapping, table: Table) -> dict[str,
 def _unknown(findings: Findings, key: Scalar, table: Table) -> None:
     if key.text in table.ignored:
         return
-    likely = closest(key.text, table.known())
+    likely = findings.guess(key.text, table.known())
     if key.text in table.elsewhere:
         findings.mistake(f"{quoted(key.text)} does not stand here: write {table.elsewhere[key.text]}", key)
     elif likely is not None:

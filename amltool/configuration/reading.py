@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from amltool.configuration.tree import Findings, Mapping, Node, Scalar, Sequence, quoted, shorten
+from amltool.configuration.tree import MAX_FINDINGS, Findings, Mapping, Node, Scalar, Sequence, quoted, shorten
 
 if TYPE_CHECKING:
     from yaml.events import Event
@@ -59,12 +60,10 @@ def read_tree(content: bytes, findings: Findings) -> Mapping:
     """
     try:
         text = _text(content)
-        conflicts = list(_CONFLICT.finditer(text))
-        for conflict in conflicts:
+        for conflict in islice(_CONFLICT.finditer(text), MAX_FINDINGS):
             found = f"a merge conflict is left in the file ({shorten(conflict[0])}): choose a side"
             findings.add(found, _line(text, conflict.start()))
-        if conflicts:
-            findings.check()
+        findings.check()
         root = _compose(text, findings)
     except _Broken as broken:
         findings.add(broken.message, broken.line, broken.column)

@@ -21,12 +21,18 @@ from amltool.limits import MB, Limits, Profile
 PYPROJECT = "pyproject.toml"
 PROJECT_FILE = "aml_config/project.yml"
 
+MAX_BYTES = 1 << 20
+"""Of a ``pyproject.toml``."""
+MAX_DEPTH = 40
+
 _OURS_IN_TOML = re.compile(
     rb"^[ \t]*(?:\[+[ \t]*tool[ \t]*\.[ \t\"']*amltool\b|amltool[ \t]*[.=]|tool[ \t]*\.)", re.MULTILINE
 )
 _SAYS_SOMETHING = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
-MAX_BYTES = 1 << 20
-"""Of a ``pyproject.toml``."""
+_TOML_HEADER = re.compile(r"\s*\[+(?P<ours>\s*tool\s*\.\s*[\"']?amltool[\"']?\s*(?:\.\s*(?P<table>[\w-]+)\s*)?\])?")
+_TOML_KEY = re.compile(r"\s*[\"']?([\w-]+)[\"']?\s*[.=]")
+_TOML_DOTTED = re.compile(rb"(?<![\w\"'-])(?:[\w\"'-]{1,64}[ \t]{0,8}\.[ \t]{0,8}){%d}" % (MAX_DEPTH + 1))
+"""Deeper dotted keys take Python's TOML parser quadratic time and memory."""
 _TOML_PLACE = re.compile(r"at line (\d+), column (\d+)")
 
 
@@ -139,7 +145,9 @@ def _toml_tree(content: bytes, findings: Findings) -> Mapping:
     """Our table as a tree; TOML's parser keeps no places, so the line of a key is looked up in the text."""
     if len(content) > MAX_BYTES:
         findings.add(f"the file has {len(content):,} bytes; amltool reads its settings from at most {MAX_BYTES:,}")
-        findings.check()
+    elif deep := _TOML_DOTTED.search(content):
+        findings.add(f"a key has more than {MAX_DEPTH} parts", content.count(b"\n", 0, deep.start()) + 1)
+    findings.check()
     tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         text = content.decode("utf-8-sig")
@@ -152,7 +160,8 @@ def _toml_tree(content: bytes, findings: Findings) -> Mapping:
         reason = "nested too deep" if isinstance(error, RecursionError) else _TOML_PLACE.sub("", str(error))
         findings.add(f"not valid TOML: {reason.removesuffix(' ()')}", line, column)
     findings.check()
-    node = _toml_node(table, text.split("\n"), None)
+    node = _toml_node(table, _toml_lines(text), None, findings)
+    findings.check()
     if not isinstance(node, Mapping):
         findings.add("tool.amltool: expected a table")
         findings.check()
@@ -160,29 +169,35 @@ def _toml_tree(content: bytes, findings: Findings) -> Mapping:
     return node
 
 
-def _toml_node(value: Any, lines: list[str], line: int | None) -> Node:
-    if isinstance(value, dict):
-        entries = []
-        for key, inner in value.items():
-            place = _toml_line(key, lines)
-            entries.append((Scalar(key, False, place), _toml_node(inner, lines, place)))
-        return Mapping(tuple(entries), line)
-    if isinstance(value, list):
-        return Sequence(tuple(_toml_node(item, lines, line) for item in value), line)
-    if isinstance(value, bool):
+def _toml_node(
+    value: Any, lines: AbstractMapping[str, int], line: int | None, findings: Findings, depth: int = 0
+) -> Node:
+    if depth > MAX_DEPTH:
+        findings.add(f"values are nested more than {MAX_DEPTH} deep", line)
+    elif isinstance(value, dict):
+        keys = [Scalar(key, False, lines.get(key)) for key in value]
+        inner = [_toml_node(value[key.text], lines, key.line, findings, depth + 1) for key in keys]
+        return Mapping(tuple(zip(keys, inner, strict=True)), line)
+    elif isinstance(value, list):
+        return Sequence(tuple(_toml_node(item, lines, line, findings, depth + 1) for item in value), line)
+    elif isinstance(value, bool):
         return Scalar(str(value).lower(), True, line)
-    return Scalar(str(value), not isinstance(value, str), line)
+    elif not isinstance(value, int) or abs(value) < 10**18:
+        return Scalar(str(value), not isinstance(value, str), line)
+    else:
+        findings.add("a number has more than 18 digits", line)
+    return Scalar("", True, line)
 
 
-def _toml_line(key: str, lines: list[str]) -> int | None:
-    """The line in our tables where a key is set (counts from 1), or where the table of that name begins."""
+def _toml_lines(text: str) -> dict[str, int]:
+    """The line (from 1) where each key of our tables is first set, or where the table of that name begins."""
+    found: dict[str, int] = {}
     ours = False
-    for place, line in enumerate(lines, 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            ours = "amltool" in stripped
-            if ours and stripped.strip("[] \t").endswith(f".{key}"):
-                return place
-        elif ours and re.match(rf"""["']?{re.escape(key)}["']?\s*[.=]""", stripped):
-            return place
-    return None
+    for place, line in enumerate(text.split("\n"), 1):
+        if header := _TOML_HEADER.match(line):
+            ours = header["ours"] is not None
+            if ours and header["table"]:
+                found.setdefault(header["table"], place)
+        elif ours and (key := _TOML_KEY.match(line)):
+            found.setdefault(key[1], place)
+    return found

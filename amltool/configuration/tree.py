@@ -11,6 +11,10 @@ from amltool.errors import ConfigurationError, Mistake
 
 MAX_FINDINGS = 50
 """Shown of one file; a file with more is broken in one way, not in fifty."""
+MAX_MISTAKES = 1000
+"""At which the reading of a file ends."""
+MAX_GUESSES = 200
+"""At what a user meant, in one file; each costs a fraction of a millisecond."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -131,9 +135,17 @@ class Findings:
         self.path = path
         self.mistakes: list[Mistake] = []
         self.warnings: list[Mistake] = []
+        self._guesses = 0
+
+    def guess(self, word: str, known: Iterable[str]) -> str | None:
+        """``closest``, up to `MAX_GUESSES` times."""
+        self._guesses += 1
+        return closest(word, known) if self._guesses <= MAX_GUESSES else None
 
     def add(self, message: str, line: int | None = None, column: int | None = None) -> None:
         self.mistakes.append(Mistake(self.path, message, line, column))
+        if len(self.mistakes) >= MAX_MISTAKES:
+            self.check()
 
     def mistake(self, message: str, node: Node | None = None) -> None:
         self.add(message, node.line if node else None, node.column if node else None)

@@ -97,7 +97,7 @@ class Git:
         except NotADirectoryError:
             raise UserError(f"{folder} is not a folder.", "Name the project's folder.") from None
         lines = os.fsdecode(result.stdout).split("\n")
-        if len(lines) < 4:
+        if len(lines) < 5 or not lines[3]:
             raise _not_usable(folder, lines, result.stderr.decode("utf-8", "replace"))
         head = lines[4] if result.returncode == 0 else None
         git_dir, common_dir = ((folder / line).resolve() for line in lines[1:3])

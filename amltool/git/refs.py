@@ -60,7 +60,7 @@ def move_refs(git: Git, moves: list[Move], message: str) -> bool:
     commands = "".join(f"update {move.ref} {move.new} {move.old or '0' * len(move.new)}\n" for move in moves)
     exit_code, _, stderr = git.ask(
         *DURABLE,
-        "-c", "core.filesRefLockTimeout=1000", "-c", "core.hooksPath=/dev/null",
+        "-c", "core.filesRefLockTimeout=200", "-c", "core.hooksPath=/dev/null",
         "update-ref", "-m", message, "--stdin", input=commands.encode(),
     )  # fmt: skip
     if exit_code == 0:

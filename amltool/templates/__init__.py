@@ -16,7 +16,7 @@ TEMPLATES = {
     "tasks.py": "tasks.txt",
     "amltool.mk": "amltool.mk",
 }
-"""Path in the project -> template, in the order of writing. Two have other names, lest a tool takes them for its own."""
+"""Path in the project -> template, in order of writing. Two have other names, lest a tool take them as its own."""
 
 
 def read_template(name: str, **values: str) -> str:

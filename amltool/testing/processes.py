@@ -157,12 +157,12 @@ class ProcessContract(LauncherContract):
         assert 50_000_000 < end.peak_memory < 500_000_000
 
     @pytest.mark.parametrize("secrets", [[], ["hunter22"]], ids=["straight", "redacted"])
-    def test_a_long_console_is_exact(self, run: Runs, secrets: list[str]) -> None:
+    def test_a_long_console_is_exact(self, run: Runs, commands: RealCommands, secrets: list[str]) -> None:
         self.assert_console_is_exact(run, commands, 5_000_000, secrets)
 
     @pytest.mark.torture
     @pytest.mark.parametrize("secrets", [[], ["hunter22"]], ids=["straight", "redacted"])
-    def test_a_console_of_100_mb_is_exact(self, run: Runs, secrets: list[str]) -> None:
+    def test_a_console_of_100_mb_is_exact(self, run: Runs, commands: RealCommands, secrets: list[str]) -> None:
         self.assert_console_is_exact(run, commands, 100_000_000, secrets)
 
     def assert_console_is_exact(self, run: Runs, commands: RealCommands, size: int, secrets: list[str]) -> None:
@@ -195,7 +195,7 @@ class ProcessContract(LauncherContract):
     def test_lines_are_not_held_back_while_secrets_are_looked_for(self, run: Runs) -> None:
         folder, handle = run.started(["sh", "-c", "printf 'a line\\n'; sleep 300"], secrets=["hunter22"])
         until = time.monotonic() + 10
-        while not run.host.read(folder.console) and time.monotonic() < until:
+        while not (run.host.exists(folder.console) and run.host.read(folder.console)) and time.monotonic() < until:
             time.sleep(0.01)
         assert run.host.read(folder.console) == b"a line\n"
         run.launcher.cancel(run.host, folder, handle)

@@ -72,7 +72,10 @@ def _plain(value: Any, above: Tuple[int, ...]) -> Any:
         return [_plain(item, above) for item in _ordered(value)]
     if isinstance(value, Sequence):
         return [_plain(item, above) for item in value]
-    return _foreign(value, above)
+    try:
+        return _foreign(value, above)
+    except Exception:  # the fault of one value is not that of the list it is in
+        return described(value)
 
 
 def _foreign(value: Any, above: Tuple[int, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -32,7 +33,7 @@ git = Git.at(Path(sys.argv[1]))
 sys.stdin.readline()
 for count in range(int(sys.argv[3])):
     line = f'{{"writer": {sys.argv[2]}, "count": {count}}}'.encode()
-    record(git, {git.head: [line]}, keep=[git.head])
+    record(git, {sys.argv[4]: [line]}, keep=[sys.argv[4]])
     print(line.decode(), flush=True)
 """
 
@@ -347,7 +348,7 @@ def test_a_ref_in_the_way_is_a_clear_error(git: Git) -> None:
 
 def start_writer(git: Git, number: int, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(git.top), str(number), str(count)],
+        [sys.executable, "-c", WRITER, str(git.top), str(number), str(count), head(git)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(PACKAGE)},
     )  # fmt: skip
@@ -372,16 +373,17 @@ def disturb(git: Git, other: Path, is_over: Callable[[], bool]) -> int:
     return rounds
 
 
-def test_sixteen_writers_beside_gc_commits_and_fetches_lose_nothing(git: Git, tmp_path: Path) -> None:
+@pytest.mark.parametrize("each", [5, pytest.param(25, marks=pytest.mark.torture)])
+def test_sixteen_writers_beside_gc_commits_and_fetches_lose_nothing(git: Git, tmp_path: Path, each: int) -> None:
     other = new_repository(tmp_path / "other")
-    writers = [start_writer(git, number, 25) for number in range(16)]
+    writers = [start_writer(git, number, each) for number in range(16)]
     let_all_begin(writers)
 
     rounds = disturb(git, other.top, lambda: all(writer.poll() is not None for writer in writers))
 
     acknowledged = [line for writer in writers for line in writer.communicate()[0].splitlines()]
     assert [writer.returncode for writer in writers] == [0] * 16
-    assert len(acknowledged) == 400
+    assert len(acknowledged) == 16 * each
     assert sorted(lines_of(git, head(git))) == sorted(line.encode() for line in acknowledged)
     assert rounds > 1
     assert_sound(git)
@@ -449,14 +451,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def fill(filler: Path) -> None:
+    """Write until the disk is full."""
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as handle:
+        while True:
+            handle.write(os.urandom(4096))
+
+
 def test_a_full_disk_is_a_clear_error_and_the_history_is_as_it_was(small_disk: Path) -> None:
     git = new_repository(small_disk / "project", "--template=")
     record(git, {head(git): [b"one"]}, keep=[head(git)])
     filler = small_disk / "filler"
-    with filler.open("wb") as handle, pytest.raises(OSError):
-        while True:
-            handle.write(os.urandom(4096))
-            handle.flush()
+    fill(filler)
 
     with pytest.raises(UserError, match="No space left"):
         record(git, {head(git): [b'{"large": "%s"}' % os.urandom(20_000).hex().encode()]})

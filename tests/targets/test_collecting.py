@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import random
 import socket
 import stat
 from pathlib import Path, PurePosixPath
@@ -434,3 +435,31 @@ def test_progress_adds_up_to_what_was_read(host, folder, store, outputs):
     found = collect(host, folder, store, progress=told.append)
     assert sum(told) == found.size
     assert max(told) <= 1 << 20
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.torture)])
+def test_odd_outputs_are_each_collected_or_named_and_no_foreign_byte_is_taken(
+    host, folder, store, outputs, tmp_path, count
+):
+    chance = random.Random(count)
+    secret = tmp_path / "shadow"
+    secret.write_bytes(SECRET)
+    makers = (
+        lambda place: place.write_bytes(b"content"),
+        lambda place: place.write_bytes(b"content"),
+        lambda place: place.symlink_to(secret),
+        lambda place: place.symlink_to("/"),
+        lambda place: place.symlink_to("nowhere"),
+        os.mkfifo,
+    )
+    names = set()
+    while len(names) < count:
+        name = bytes(chance.choices(range(1, 256), k=chance.choice((1, 3, 20, 255)))).replace(b"/", b"\n")
+        if name not in (b".", b"..", b"") and name not in names:
+            chance.choice(makers)(outputs / os.fsdecode(name))
+            names.add(name)
+    found = collect(host, folder, store)
+    told = [artifact.path for artifact in found.artifacts] + [omission.path for omission in found.omitted]
+    assert len(told) == len(set(told)) == count + 1
+    assert set(store.contents.values()) == {b"content", b"hello\n"}
+    assert all(omission.reason and omission.place for omission in found.omitted)

@@ -109,7 +109,7 @@ def test_a_plot_that_cannot_be_drawn_is_a_warning(inside: RunFolder, capsys: pyt
     tracking.log_image("roc", plot=object())
 
     assert "the image roc is not kept (AttributeError" in capsys.readouterr().err
-    assert os.listdir(inside.work / "outputs") == []
+    assert list((inside.work / "outputs").iterdir()) == []
 
 
 def test_the_files_land_in_the_runs_outputs_wherever_the_script_went(inside: RunFolder, tmp_path: Path) -> None:
@@ -135,4 +135,4 @@ def test_what_could_not_be_written_leaves_nothing(inside: RunFolder, monkeypatch
 
     with pytest.raises(OSError, match="No space left"):
         outputs.keep_content("model.bin", b"content")
-    assert os.listdir(inside.work / "outputs") == []
+    assert list((inside.work / "outputs").iterdir()) == []
