@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import msgspec
 
 NOTES_REF = "refs/notes/amltool/runs"
 SNAPSHOTS_REF = "refs/amltool/snapshots"
@@ -22,8 +23,7 @@ def remote_notes_ref(remote: str) -> str:
     return f"refs/notes/remotes/{remote}/amltool/runs"
 
 
-@dataclass(frozen=True, slots=True)
-class LocalLayout:
+class LocalLayout(msgspec.Struct, frozen=True):
     """What amltool keeps in a clone: everything under ``<git common dir>/amltool``."""
 
     common_dir: Path
@@ -60,8 +60,7 @@ class LocalLayout:
         return self.folder / "cache"
 
 
-@dataclass(frozen=True, slots=True)
-class HostLayout:
+class HostLayout(msgspec.Struct, frozen=True):
     """What amltool keeps on a host, under its root (``~/.amltool`` unless the ``.compute`` says otherwise)."""
 
     root: PurePosixPath
@@ -86,8 +85,7 @@ class HostLayout:
         return RunFolder(self.runs / run_id)
 
 
-@dataclass(frozen=True, slots=True)
-class RunFolder:
+class RunFolder(msgspec.Struct, frozen=True):
     """The folder of one run on its host (DESIGN 3)."""
 
     path: PurePosixPath

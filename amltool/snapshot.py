@@ -20,7 +20,7 @@ MOST_LINKS = 40
 
 
 class SnapshotFile(msgspec.Struct, frozen=True):
-    """One file: ``path`` relative to the snapshot's root (``os.fsdecode`` form), Git's mode, blob id and size in bytes."""
+    """One file: ``path`` from the snapshot's root (``os.fsdecode`` form), Git's mode, blob id, size in bytes."""
 
     path: str
     mode: int
@@ -37,7 +37,7 @@ class LargeFileContent(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What is run. ``tree`` is the id of the placed tree: that of exactly these files, which may be fewer than the commit's.
+    """What is run. ``tree`` is the id of the placed tree: of exactly these files, which may be fewer than the commit's.
 
     ``dirty``: the commit was made from uncommitted work on top of ``base_commit``.
     """

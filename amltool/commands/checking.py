@@ -16,9 +16,7 @@ from amltool.limits import Level, Problem, report
 from amltool.run import LongList, RunRecord
 
 
-def check(
-    opened: Opened, *, commit: str | None = None, staged: bool = False, paths: bool = False
-) -> dict[str, Any]:
+def check(opened: Opened, *, commit: str | None = None, staged: bool = False, paths: bool = False) -> dict[str, Any]:
     """What a submit would take, weighed, with every problem; the keys are those of ``check --json`` (DESIGN 5).
 
     Raises:
@@ -50,7 +48,7 @@ def _notices(opened: Opened, found: Survey) -> list[Problem]:
                 Problem(
                     "ignored-by-git",
                     Level.WARNING,
-                    f"{len(left_out)} files that .amlignore does not exclude are ignored by Git and so in no snapshot: {shown}",
+                    f"{len(left_out)} files that .amlignore lets through Git ignores: they are in no snapshot: {shown}",
                     "Add them with `git add --force`, or name them in .amlignore.",
                 )
             )

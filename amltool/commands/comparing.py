@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 
-from amltool.commands.looking import artifacts_of
+from amltool.commands.looking import artifacts_of, kept_content
 from amltool.commands.opening import Opened
 from amltool.environments.interpreter import compare_locks
 from amltool.errors import UserError
 from amltool.run import Run
-from amltool.stores import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +89,4 @@ def lock_differences(opened: Opened, first: Run, last: Run) -> list[str]:
 def lock_content(opened: Opened, run: Run) -> bytes | None:
     """The environment lock of a run, ``None`` where this clone does not keep it."""
     digest = run.record.environment.lock_sha256
-    if not digest:
-        return None
-    try:
-        with open_store(None, opened.git.layout.store).open(digest) as stream:
-            return stream.read()
-    except KeyError:
-        return None
+    return kept_content(opened, run, digest) if digest else None

@@ -25,7 +25,7 @@ class Finding:
 
 def examine(folder: Path) -> list[Finding]:
     """Look at Git, Python, the project, its targets and store, and at what optional parts need."""
-    findings = [Finding("amltool", "ok", f"{amltool.__version__} on Python {sys.version.split()[0]}"), _git(folder)]
+    findings = [Finding("amltool", "ok", f"{amltool.__version__} on Python {sys.version.split()[0]}"), _git()]
     findings += _project(folder)
     findings += [_optional(*each) for each in OPTIONAL]
     return findings
@@ -38,7 +38,7 @@ OPTIONAL = (
 )
 
 
-def _git(folder: Path) -> Finding:
+def _git() -> Finding:
     if shutil.which("git") is None:
         return Finding("git", "error", "Git was not found.", "Install git and see that it is on PATH.")
     import subprocess
@@ -64,12 +64,12 @@ def _project(folder: Path) -> list[Finding]:
         findings.append(Finding("project", "error", "There is no aml_config folder.", "Make one: amltool init"))
     else:
         findings.append(Finding("project", "ok", f"{opened.project.root}"))
-        findings += _targets(opened.project.root, opened)
+        findings += _targets(opened.project.root)
     findings.append(_writable("journal and store", git.layout.folder))
     return findings
 
 
-def _targets(root: Path, opened: object) -> list[Finding]:
+def _targets(root: Path) -> list[Finding]:
     from amltool.commands.opening import read_computes
     from amltool.targets import TARGETS
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amltool.commands.opening import Opened
 from amltool.configuration.compute import read_compute
@@ -17,9 +18,11 @@ from amltool.launchers.base import LaunchState
 from amltool.limits import Profile
 from amltool.run import RunRecord, RunStatus
 from amltool.snapshot import Snapshot
-from amltool.stores import open_store
 from amltool.targets import open_target
 from amltool.targets.base import Drive, Silent, Watcher, drive, release
+
+if TYPE_CHECKING:
+    from amltool.stores.base import ArtifactStore
 
 
 def prepare_drive(opened: Opened, entry: JournalEntry, watcher: Watcher, snapshot: Snapshot | None = None) -> Drive:
@@ -39,13 +42,26 @@ def prepare_drive(opened: Opened, entry: JournalEntry, watcher: Watcher, snapsho
         request=request,
         state=entry.state(),
         target=open_target(compute, request.project, opened.git.top),
-        store=open_store(request.artifact_store, opened.git.layout.store),
-        history=opened.history,
+        open_store=lambda: _open_store(opened, request.artifact_store),
+        open_history=lambda: opened.history,
+        keep_snapshot=lambda: _keep_snapshot(opened, request.commit),
         watcher=watcher,
         snapshot=_once(snapshot, lambda: _snapshot_again(opened, entry)),
         own_variables=lambda: variables()[0],
         secret_values=lambda: variables()[1],
     )
+
+
+def _open_store(opened: Opened, address: str | None) -> ArtifactStore:
+    from amltool.stores import open_store
+
+    return open_store(address, opened.git.layout.store)
+
+
+def _keep_snapshot(opened: Opened, commit: str) -> None:
+    from amltool.git.notes import keep_snapshots
+
+    keep_snapshots(opened.git, [commit])
 
 
 def _once(known: Snapshot | None, make: Callable[[], Snapshot]) -> Callable[[], Snapshot]:

@@ -231,7 +231,8 @@ def cancel_run(opened: Opened, name: str) -> RunRecord | None:
     if entry is None:
         over = opened.history.find(name)
         raise UserError(
-            f"Run {over.run_id} is over: {over.record.status.value}.", "Only a run that is not finished can be canceled."
+            f"Run {over.run_id} is over: {over.record.status.value}.",
+            "Only a run that is not finished can be canceled.",
         )
     entry.ask_to_cancel()
     try:
@@ -293,17 +294,36 @@ def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
                 yield block
     except KeyError:
         raise UserError(
-            f"The artifact '{path}' of run {run.run_id} is not in this clone: it was made by {run.record.user or 'another'} "
-            f"on {run.record.host or 'another machine'}.",
+            f"The artifact '{path}' of run {run.run_id} is not in this clone: {run.record.user or 'another user'} "
+            f"made it on {run.record.host or 'another machine'}.",
             "Get it from there; a shared artifact store (artifact_store in aml_config/project.yml) keeps it for all.",
         ) from None
 
 
 def artifacts_of(opened: Opened, run: Run) -> list[Artifact]:
-    """Every artifact of a run, also where the record only names a list."""
+    """Every artifact of a run, also where the record only names a list.
+
+    Raises:
+        UserError: the list is kept in another clone.
+    """
     listed = run.record.artifacts
     if not isinstance(listed, LongList):
         return list(listed)
-    store = open_store(None, opened.git.layout.store)
-    with store.open(listed.sha256) as stream:
-        return msgspec.json.decode(stream.read(), type=list[Artifact])
+    content = kept_content(opened, run, listed.sha256)
+    if content is None:
+        raise UserError(
+            f"The list of artifacts of run {run.run_id} is not in this clone.",
+            "Ask for it in the clone that made the run, or share an artifact store.",
+        )
+    return msgspec.json.decode(content, type=list[Artifact])
+
+
+def kept_content(opened: Opened, run: Run, sha256: str) -> bytes | None:
+    """What a run keeps under a digest that its record names (a lock, a long list); ``None`` where it is not here."""
+    listed = run.record.artifacts
+    known = [] if isinstance(listed, LongList) else [artifact.store for artifact in listed]
+    for address in dict.fromkeys([*known, opened.project.settings.artifact_store, None]):
+        store = open_store(address, opened.git.layout.store)
+        with contextlib.suppress(KeyError), store.open(sha256) as stream:
+            return stream.read()
+    return None

@@ -7,16 +7,19 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amltool.configuration.choosing import find_compute, list_compute_targets
 from amltool.configuration.compute import ComputeTarget
 from amltool.configuration.folder import working_files
 from amltool.git.command import Git
-from amltool.history.history import History
 from amltool.history.journal import Journal
 from amltool.limits import Profile
 from amltool.project import Project, find_project_root, load_project
 from amltool.run import ProjectNames
+
+if TYPE_CHECKING:
+    from amltool.history.history import History
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Opened:
 
     @cached_property
     def history(self) -> History:
+        from amltool.history.history import History
+
         return History(self.git)
 
     @cached_property

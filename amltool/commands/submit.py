@@ -7,8 +7,9 @@ import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from amltool.commands.driving import drive_in_background, finish, prepare_drive
 from amltool.commands.opening import Opened
@@ -18,8 +19,7 @@ from amltool.configuration.folder import FOLDER, Files, working_files
 from amltool.configuration.runconfig import command_of
 from amltool.errors import UserError
 from amltool.git.command import ObjectReader, tree_names
-from amltool.git.notes import keep_snapshots
-from amltool.git.snapshots import Survey, survey, take
+from amltool.git.snapshots import survey, take
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.run import RunRecord, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
@@ -29,8 +29,7 @@ SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the 
 """The ancestor's words (WORKBENCH 2.3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asks for; everything left out comes from the project's configuration."""
 
     script: str | None = None
@@ -40,7 +39,7 @@ class Submission:
     commit: str | None = None
     require_clean: bool | None = None
     source_directory: str = "."
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = {}
     timeout_s: float | None = None
     tracked: bool | None = None
     base_commit: str | None = None
@@ -48,15 +47,14 @@ class Submission:
     sweep_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True):
     """A run that was started; ``record`` once it was followed to its end."""
 
     run_id: str
     record: RunRecord | None
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error: the run goes on
     """The user pressed Ctrl-C; ``run_id`` lives on, or ``None`` when nothing was started."""
 
     def __init__(self, run_id: str | None) -> None:
@@ -71,14 +69,18 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
         UserError: the run cannot be started; nothing was started.
         Interrupted: the user pressed Ctrl-C.
     """
-    found, snapshot = take_snapshot(opened, wanted, watcher)
+    snapshot = take_snapshot(opened, wanted, watcher)
     request = _request(opened, wanted, snapshot, watcher)
-    keep_snapshots(opened.git, [snapshot.commit])
+    if snapshot.commit != opened.git.head:
+        # HEAD is kept by its branch for the moment; the run keeps it as soon as it goes on by itself
+        from amltool.git.notes import keep_snapshots
+
+        keep_snapshots(opened.git, [snapshot.commit])
     entry = opened.journal.add(request)
     return start(opened, entry, snapshot, watcher, detach=detach)
 
 
-def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple[Survey, Snapshot]:
+def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> Snapshot:
     """Check the limits, then take the snapshot; says what is worth knowing about it."""
     git, settings = opened.git, opened.project.settings
     commit = None
@@ -105,7 +107,7 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
             f"Uncommitted work ({count} file{'s' * (count != 1)}) is in snapshot {snapshot.commit[:12]}, "
             f"on top of {snapshot.base_commit[:12]}; your branch, index and files are as they were."
         )
-    return found, snapshot
+    return snapshot
 
 
 def start(
@@ -242,7 +244,7 @@ def script_in_snapshot(opened: Opened, script: str, snapshot: Snapshot) -> str:
             return inside
         if path.is_file():
             raise UserError(
-                f"{inside} is not in the snapshot: {snapshot.ignore_file or 'Git'} leaves it out, or the commit lacks it.",
+                f"{inside} is not in the snapshot: {snapshot.ignore_file or 'Git'} leaves it out, or no commit has it.",
                 "Change the ignore file, or commit the script.",
             )
     near = difflib.get_close_matches(script, sorted(known), 1)

@@ -29,7 +29,7 @@ from amltool.configuration.tree import (
 Kind = Callable[[Findings, str, Node], Any]
 """Called with the file's findings, the key, and the value's node."""
 
-_LARGEST_SIZE = 1 << 50
+_LARGEST_SIZE = 10**15 - 1
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from amltool.configuration.fields import Table
 from amltool.configuration.secrets import SecretReference
+
+_OTHER_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 
 
 def plain(value: Any, table: Table | None = None) -> Any:
@@ -31,4 +34,6 @@ def dump(content: Mapping[str, Any]) -> str:
     import yaml
 
     text: str = yaml.safe_dump(dict(content), default_flow_style=False, allow_unicode=True, width=1 << 30)
+    if _OTHER_LINE_ENDS.search(text):  # PyYAML writes them bare, and reads them as blanks; escaped they stay
+        text = yaml.safe_dump(dict(content), default_flow_style=False, allow_unicode=False, width=1 << 30)
     return text

@@ -14,7 +14,7 @@ Progress = Callable[[str], None]
 
 
 Dependencies = Callable[[], Mapping[str, bytes]]
-"""Gives the dependency files a run configuration names, by their path in the project; those that are missing are left out."""
+"""Gives the dependency files a run configuration names, by their path in the project; missing ones are left out."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from amltool.environments.base import Prepared, Progress
+from amltool.environments.base import Dependencies, Prepared, Progress
 from amltool.errors import UserError
 from amltool.files import safe_text, write_whole
 from amltool.hosts.base import Host
@@ -71,7 +71,7 @@ class UserInterpreter:
         self._cache = Path(HostLayout(host.root).cache)
         self._environment = dict(os.environ if environment is None else environment)
 
-    def prepare(self, host: Host, files: Mapping[str, bytes], progress: Progress) -> Prepared:  # noqa: ARG002
+    def prepare(self, host: Host, dependencies: Dependencies, progress: Progress) -> Prepared:  # noqa: ARG002
         """Find it and take its lock; the dependency files are not for it (WORKBENCH 1.3).
 
         Raises:

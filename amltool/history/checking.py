@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from itertools import zip_longest
 
 from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, GitError
@@ -163,10 +162,10 @@ def _check_index(git: Git) -> Iterator[Finding]:
     try:
         tip, content = index.ask(lambda rows: (rows.tip(), list(rows.content())))
         connection = index.rebuilt(tip or "")
-        anew = Rows(connection).content()
-        if any(ours != theirs for ours, theirs in zip_longest(content, anew)):
+        anew = list(Rows(connection).content())
+        connection.close()
+        if content != anew:
             remedy = f"Remove {git.layout.index}: it is made anew, and nothing is lost."
             yield Finding(Fault.WRONG_INDEX, "The index of the history differs from the notes.", remedy)
-        connection.close()
     except UserError as error:
         yield Finding(Fault.DAMAGED_NOTE, error.what, error.remedy)

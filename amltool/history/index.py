@@ -8,6 +8,7 @@ cannot be written, or is damaged beyond repair, the same tables are made in memo
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ NO_TIP = ""
 """Stands for the tip of a history that has no run yet."""
 
 WAIT_S = 20.0
+"""How long a statement waits for another process's transaction."""
+
+_CACHE = "cache_size = -65536"  # KB: an index of 100,000 runs is made in memory and written once
 
 Answer = TypeVar("Answer")
 
@@ -36,6 +40,7 @@ class Index:
     def __init__(self, git: Git) -> None:
         self._git = git
         self._path = git.layout.index
+        self._lock = git.layout.index.with_suffix(".lock")
         self._memory: tuple[str, sqlite3.Connection] | None = None
 
     def ask(self, question: Callable[[Rows], Answer]) -> Answer:
@@ -71,28 +76,44 @@ class Index:
                     yield rows
                     return
         self._git.layout.folder.mkdir(exist_ok=True)
-        with _connected(self._path, "rwc") as connection:
-            rows = Rows(connection)
-            with locked(self._path.with_name("index.lock")):
-                self._bring_up_to_date(connection, rows)
-            yield rows
+        with locked(self._lock):
+            if not self._path.exists():
+                self._make_anew()
+            with _connected(self._path) as connection:
+                self._bring_up_to_date(connection)
+        with _connected(self._path) as connection:
+            yield Rows(connection)
 
-    def _bring_up_to_date(self, connection: sqlite3.Connection, rows: Rows) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -65536")
+    def _make_anew(self) -> None:
+        """Make the file beside its place and rename it: half the work of making it in place through a WAL."""
+        tip = tip_of(self._git, NOTES_REF) or NO_TIP
+        beside = self._path.with_name(f".{self._path.name}.tmp")
+        beside.unlink(missing_ok=True)
+        try:
+            with _connected(beside, "rwc") as connection:
+                for pragma in ("journal_mode = OFF", "synchronous = OFF", _CACHE):
+                    connection.execute(f"PRAGMA {pragma}")
+                with _transaction(connection):
+                    self._rebuild(Rows(connection), tip)
+                connection.execute("PRAGMA journal_mode = WAL")
+            with beside.open("rb") as made:
+                os.fsync(made.fileno())
+            for suffix in ("-wal", "-shm", "-journal"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            beside.replace(self._path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
+        rows = Rows(connection)
         tip, known = tip_of(self._git, NOTES_REF) or NO_TIP, rows.tip()
         if known == tip:
             return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", _CACHE):
+            connection.execute(f"PRAGMA {pragma}")
+        with _transaction(connection):
             if not self._updated(rows, known, tip):
                 self._rebuild(rows, tip)
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
 
     def _updated(self, rows: Rows, known: str | None, tip: str) -> bool:
         if not known or not tip:
@@ -127,7 +148,7 @@ class Index:
 
     def _discard(self) -> None:
         """Remove a damaged index; where that cannot be done, the answer comes from memory."""
-        with contextlib.suppress(OSError), locked(self._path.with_name("index.lock")):
+        with contextlib.suppress(OSError), locked(self._lock):
             for suffix in ("", "-wal", "-shm", "-journal"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
@@ -139,3 +160,15 @@ def _connected(path: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise

@@ -84,7 +84,6 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     handle: dict[str, Any] = {}
     host: str = ""
     environment: EnvironmentUsed = EnvironmentUsed()
-    environment_lock: Artifact | None = None
     share_at_start: list[FolderFile] | LongList = []
     shared_folder: SharedFolder | None = None
     exit_code: int | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import msgspec
 
 from amltool.configuration.compute import ComputeTarget, ComputeType
 from amltool.errors import UserError
@@ -13,8 +14,7 @@ from amltool.run import ProjectNames
 from amltool.targets.base import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a target is opened from: whose project it is, and the top of its repository here."""
 
     names: ProjectNames
@@ -70,4 +70,5 @@ def _home(folder: str) -> PurePosixPath:
 TARGETS: dict[ComputeType, Callable[[ComputeTarget, Place], Target]] = {
     ComputeType.LOCAL: _local,
 }
-"""Type -> host x environment x launcher. To add a target: one file, one line here, one constructor for the contract suite."""
+"""Type -> host x environment x launcher. A new target is one file, one line here, one constructor for the contract
+suite."""

@@ -9,33 +9,37 @@ content, and a record that is in the history is not added again.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 import amltool
 from amltool.artifact import Artifact
-from amltool.environments.base import ExecutionEnvironment, Prepared
+from amltool.environments.base import Prepared
 from amltool.errors import UserError
-from amltool.git.command import Git
-from amltool.history.history import History
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
-from amltool.hosts.base import Host
 from amltool.launchers.base import Exit, Launch, Launcher, LaunchState, Observation
 from amltool.layout import LOCK_FILE, HostLayout, RunFolder
 from amltool.run import EnvironmentUsed, RunRecord, RunStatus, SharedFolder, encoded_arguments, timestamp
-from amltool.snapshot import Snapshot
-from amltool.stores.base import ArtifactStore
 from amltool.targets import placing
-from amltool.targets.collecting import Collection, as_record_list, collect
 from amltool.targets.shared_folder import list_shared_folder
 from amltool.targets.variables import run_variables
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from amltool.environments.base import ExecutionEnvironment
+    from amltool.git.command import Git
+    from amltool.history.history import History
+    from amltool.hosts.base import Host
+    from amltool.snapshot import Snapshot
+    from amltool.stores.base import ArtifactStore
 
 FOLLOW_S = 0.05
 """How long one look at a running command may wait, in seconds: the most a console line is late here."""
@@ -71,8 +75,7 @@ class Silent:
     def progress(self, what: str, size: int, total: int | None) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A compute target: a host, an execution environment and a launcher; ``share`` is the shared folder there."""
 
     name: str
@@ -87,8 +90,7 @@ class Target:
     inherited: Callable[[Git], dict[str, str]]
 
 
-@dataclass(slots=True)
-class Drive:
+class Drive(msgspec.Struct, kw_only=True):
     """A run on its way: what is asked for, where it stands, and all it needs to go on."""
 
     git: Git
@@ -96,12 +98,13 @@ class Drive:
     request: RunRequest
     state: RunState
     target: Target
-    store: ArtifactStore
-    history: History
+    open_store: Callable[[], ArtifactStore]
+    open_history: Callable[[], History]
     watcher: Watcher
     snapshot: Callable[[], Snapshot]
     own_variables: Callable[[], dict[str, str]]
     secret_values: Callable[[], list[str]]
+    keep_snapshot: Callable[[], None]
     console_offset: int = 0
 
     @property
@@ -152,11 +155,10 @@ def _prepare(run: Drive) -> None:
     prepared = run.target.environment.prepare(host, lambda: _dependency_files(run), run.watcher.say)
     for notice in prepared.notices:
         run.watcher.say(notice)
-    kept = run.store.put(_stream(prepared.lock))
-    lock = Artifact(LOCK_FILE, kept.size, kept.sha256, run.store.address)
-    used = EnvironmentUsed(key=prepared.key, lock_sha256=kept.sha256, image=prepared.image)
+    digest = hashlib.sha256(prepared.lock).hexdigest()
+    used = EnvironmentUsed(key=prepared.key, lock_sha256=digest, image=prepared.image)
     run.entry.keep(PREPARED_FILE, msgspec.json.encode(prepared))
-    run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, environment_lock=lock, host=host.name)
+    run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, host=host.name)
 
 
 def _dependency_files(run: Drive) -> dict[str, bytes]:
@@ -176,7 +178,7 @@ def _place(run: Drive) -> None:
     snapshot = run.snapshot()
     if snapshot.tree != run.request.tree:
         raise UserError(
-            f"The snapshot of run {run.request.run_id} is tree {snapshot.tree[:12]}, not {run.request.tree[:12]} any more.",
+            f"The snapshot of run {run.request.run_id} is not the tree {run.request.tree[:12]} any more.",
             "The rules of the snapshot changed since (amltool's settings or its version): submit again.",
         )
     host, folder = run.target.host, run.folder
@@ -201,7 +203,7 @@ def _launch(run: Drive) -> None:
     if target.share is not None:
         target.host.make_folder(target.share)
         at_start = list_shared_folder(target.host, target.share, with_hash=request.share_hash)
-    prepared = msgspec.json.decode(run.entry.kept(PREPARED_FILE), type=Prepared)
+    prepared = _prepared(run)
     own = {**prepared.variables, **run.own_variables()}
     command = [os.fsdecode(part) for part in request.command]
     launch = Launch(
@@ -220,8 +222,14 @@ def _launch(run: Drive) -> None:
     run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, started=timestamp())
 
 
+def _prepared(run: Drive) -> Prepared:
+    return msgspec.json.decode(run.entry.kept(PREPARED_FILE), type=Prepared)
+
+
 def _follow(run: Drive) -> None:
     target = run.target
+    _use_the_time()
+    run.keep_snapshot()
     console = ConsoleReader(target.host, run.folder, run.console_offset)
     canceled = False
     while True:
@@ -234,6 +242,13 @@ def _follow(run: Drive) -> None:
             target.launcher.cancel(target.host, run.folder, run.state.handle)
             canceled = True
     _ended(run, seen)
+
+
+def _use_the_time() -> None:
+    """Load what comes after the run while it goes on: with a short script that is a third of its own time."""
+    import amltool.history.history
+    import amltool.stores.directory
+    import amltool.targets.collecting  # noqa: F401
 
 
 def _ended(run: Drive, seen: Observation) -> None:
@@ -253,13 +268,15 @@ def _ended(run: Drive, seen: Observation) -> None:
 
 
 def _collect(run: Drive) -> None:
+    from amltool.targets.collecting import as_record_list, collect
+
     run.enter(RunStatus.FINALIZING)
-    request, target = run.request, run.target
+    request, target, store = run.request, run.target, run.open_store()
     logs_before = {file.path: file.object_id for file in run.snapshot().files if file.path.startswith("logs/")}
-    found: Collection = collect(
+    found = collect(
         target.host,
         run.folder,
-        run.store,
+        store,
         max_artifact_size=request.max_artifact_size,
         unchanged=logs_before,
         progress=lambda size: run.watcher.progress("collecting", size, None),
@@ -270,16 +287,16 @@ def _collect(run: Drive) -> None:
         shared = SharedFolder(
             host_path=f"{target.share}/",
             run_path=f"{target.share_in_run}/",
-            at_start=as_record_list(run.state.share_at_start, run.store, "shared_folder_at_start.json"),
-            at_end=as_record_list(at_end, run.store, "shared_folder_at_end.json"),
+            at_start=as_record_list(run.state.share_at_start, store, "shared_folder_at_start.json"),
+            at_end=as_record_list(at_end, store, "shared_folder_at_end.json"),
         )
-    artifacts = [*found.artifacts, *([run.state.environment_lock] if run.state.environment_lock else [])]
-    run.store.flush()
+    artifacts = [*found.artifacts, *_environment_lock(run, store)]
+    store.flush()
     run.done(
         Step.COLLECTED,
         RunStatus.FINALIZING,
-        artifacts=as_record_list(artifacts, run.store, "artifacts.json"),
-        omitted=as_record_list(found.omitted, run.store, "omitted.json"),
+        artifacts=as_record_list(artifacts, store, "artifacts.json"),
+        omitted=as_record_list(found.omitted, store, "omitted.json"),
         metrics=found.tracked.metrics,
         parameters=found.tracked.parameters,
         tags=found.tracked.tags,
@@ -290,10 +307,18 @@ def _collect(run: Drive) -> None:
         run.watcher.say(f"{omission.path} was not collected: {omission.reason}{where}.")
 
 
+def _environment_lock(run: Drive, store: ArtifactStore) -> list[Artifact]:
+    """The lock as an artifact; a run that was canceled before it was prepared has none."""
+    if not run.state.environment.lock_sha256:
+        return []
+    kept = store.put(io.BytesIO(_prepared(run).lock))
+    return [Artifact(LOCK_FILE, kept.size, kept.sha256, store.address)]
+
+
 def _record(run: Drive) -> RunRecord:
     record = record_of(run.request, run.state)
     if run.request.tracked:
-        run.history.record([record], keep=[record.commit])
+        run.open_history().record([record], keep=[record.commit])
     run.done(Step.RECORDED, record.status)
     return record
 
@@ -378,12 +403,6 @@ class ConsoleReader:
                 return blocks
             self.offset += len(block)
             blocks.append(block)
-
-
-def _stream(content: bytes):  # type: ignore[no-untyped-def]
-    import io
-
-    return io.BytesIO(content)
 
 
 _STEPS: dict[Step, Callable[[Drive], RunRecord | None]] = {

@@ -17,7 +17,8 @@ history = Collection("history")
 history.add_task(check_history)
 
 ns = Collection(
-    init, check, submit, runs, show, logs, wait, cancel, outputs, compare, rerun, restore, targets, runconfig, clean, doctor
+    init, check, submit, runs, show, logs, wait, cancel, outputs, compare, rerun, restore,
+    targets, runconfig, clean, doctor,
 )  # fmt: skip
 ns.add_collection(history)
 

@@ -243,8 +243,10 @@ class ProcessContract(LauncherContract):
     def test_a_cancel_is_over_in_time(self, run: Runs, commands: RealCommands, grace_s: float) -> None:
         self.assert_cancel_leaves_nothing(run, run.started(commands.script(DEAF, "pid", "50")), grace_s)
 
-    def test_a_cancel_reaches_one_that_is_stopped(self, run: Runs) -> None:
+    def test_a_cancel_wakes_one_that_is_stopped(self, run: Runs) -> None:
+        begun = time.monotonic()
         self.assert_cancel_leaves_nothing(run, run.started(["sh", "-c", STOPPED]), 10.0)
+        assert time.monotonic() - begun < 5
 
     def test_a_lost_run_leaves_no_orphan(self, run: Runs, commands: RealCommands) -> None:
         folder, handle = run.started(commands.script(DAEMON, "pid", "300"))

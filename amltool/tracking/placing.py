@@ -118,7 +118,7 @@ def _keep(
             if entry.is_dir(follow_symlinks=False):
                 if path in needed:
                     if entry.stat(follow_symlinks=False).st_mode & 0o700 != 0o700:
-                        os.chmod(entry.path, 0o755)
+                        os.chmod(entry.path, 0o700)
                     folders.add(path)
                     pending.append(path)
                 else:
@@ -200,7 +200,7 @@ def _write(
 def _start_reader(git: GitCommand, requests: Any) -> Any:
     command, environment = git
     process = subprocess.Popen(
-        list(command) + ["cat-file", "--batch", "--buffer"],
+        [*command, "cat-file", "--batch", "--buffer"],
         stdin=requests,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

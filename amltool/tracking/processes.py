@@ -68,14 +68,24 @@ def marked(start: "Dict[str, Any]") -> "Set[int]":
     if not LINUX:
         lines = [line.split(None, 1) for line in _ps("-axwwEo", "pid=,command=")]
         return {int(line[0]) for line in lines if variable in line[-1].split()} - {os.getpid()}
-    found = set()
-    for pid in _pids():
-        is_marked = isinstance(mark, int) and b" %d " % mark in _content("/proc/%d/limits" % pid)
-        if is_marked or variable in _content("/proc/%d/environ" % pid).split(b"\0"):
-            seen = process(pid)
-            if seen is not None and seen.is_alive:
-                found.add(pid)
-    return found - {os.getpid()}
+    found, looked_at = set(), {os.getpid()}  # type: Set[int], Set[int]
+    while True:  # they may fork and end while we look: until there is nobody that we did not look at
+        fresh = set(_pids()) - looked_at
+        if not fresh:
+            return {pid for pid in found if _is_alive(pid)}
+        found |= {pid for pid in fresh if _is_marked(pid, mark, variable)}
+        looked_at |= fresh
+
+
+def _is_marked(pid: int, mark: "Any", variable: bytes) -> bool:
+    if isinstance(mark, int) and b" %d " % mark in _content("/proc/%d/limits" % pid):
+        return True
+    return variable in _content("/proc/%d/environ" % pid).split(b"\0")
+
+
+def _is_alive(pid: int) -> bool:
+    seen = process(pid)
+    return seen is not None and seen.is_alive
 
 
 def put_mark(mark: int) -> None:

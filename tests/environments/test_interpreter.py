@@ -348,7 +348,7 @@ class TestComparing:
 def test_prepared_names_the_interpreter_its_lock_and_what_is_editable(venv, tmp_path):
     install(venv, "mine", "1.0", '{"url": "file:///src/mine", "dir_info": {"editable": true}}')
     host = SimpleNamespace(root=PurePosixPath(tmp_path / "root"))
-    prepared = UserInterpreter(str(python(venv)), host).prepare(host, {}, print)
+    prepared = UserInterpreter(str(python(venv)), host).prepare(host, dict, print)
     assert prepared.python == [str(python(venv))]
     assert packages(lock_from(prepared.lock)) == {"mine": "1.0"}
     assert "mine" in prepared.notices[0]

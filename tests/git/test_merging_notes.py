@@ -103,7 +103,7 @@ def test_merging_again_changes_nothing(clone: Clone, a: dict[str, list[bytes]], 
 
 def test_a_note_that_one_side_removed_stays(clone: Clone) -> None:
     whole = clone.tip({COMMITS[0]: [b"x"], COMMITS[1]: [b"y"]})
-    subprocess.run(["git", "notes", "--ref=amltool/runs", "remove", COMMITS[0]], cwd=clone.git.top, check=False)
+    subprocess.run(["git", "notes", "--ref=amltool/runs", "remove", COMMITS[0]], cwd=clone.git.top, check=True)
     pruned = clone.git.ref(NOTES_REF) or ""
 
     assert clone.content(merge(clone.git, pruned, whole)) == clone.content(whole)

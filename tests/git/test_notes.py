@@ -152,6 +152,28 @@ def test_we_read_and_extend_what_git_notes_wrote_with_a_fanout_of_its_own(git: G
     assert len(run_git(git.top, "notes", "--ref=amltool/runs", "list").splitlines()) == 600
 
 
+def test_a_folder_that_holds_notes_and_folders_of_notes_is_split_without_loss(
+    git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(note_tree, "SPLIT", 8)
+    blob = run_git(git.top, "rev-parse", "HEAD:train.py").strip()
+    deep, flat = "ab" + "1" * 38, ["ab" + f"{n}" * 38 for n in range(2, 8)] + ["cd" + f"{n}" * 38 for n in range(6)]
+    inner = make_tree(git, f"100644 blob {blob}\t{deep[2:]}\n")
+    root = make_tree(git, f"040000 tree {inner}\tab\n" + "".join(f"100644 blob {blob}\t{name}\n" for name in flat))
+    run_git(git.top, "update-ref", NOTES_REF, run_git(git.top, "commit-tree", root, "-m", "mixed").strip())
+
+    append_lines(git, {"ef" * 20: [b"new"]})
+
+    assert all(lines_of(git, name) == [b"print('trained')"] for name in [deep, *flat])
+    assert len(run_git(git.top, "notes", "--ref=amltool/runs", "list").splitlines()) == len(flat) + 2
+    assert_sound(git)
+
+
+def make_tree(git: Git, entries: str) -> str:
+    made = subprocess.run(["git", "mktree"], cwd=git.top, input=entries, text=True, capture_output=True, check=True)
+    return made.stdout.strip()
+
+
 def test_what_differs_between_two_tips_is_told_by_commit(git: Git) -> None:
     first, second, third = commits(3)
     append_lines(git, {first: [b"1"], second: [b"2"]})
@@ -324,7 +346,7 @@ def test_a_foreign_writer_between_our_look_and_our_move_loses_nothing(
     git: Git, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append_lines(git, {head(git): [b"first"]})
-    moved = notes.move_refs
+    moved = refs.move_refs
     intruded: list[int] = []
 
     def after_an_intruder(*arguments: object) -> bool:

@@ -36,7 +36,7 @@ def make_record(git: Git) -> MakeRecord:
     def make(**fields: Any) -> RunRecord:
         now = START + timedelta(seconds=7 * len(made))
         made.append(1)
-        commit = fields.get("commit", git.head)
+        commit = str(fields.get("commit", git.head))
         content = {
             "run_id": new_run_id(commit, now), "run_number": len(made), "status": RunStatus.COMPLETED, "exit_code": 0,
             "script": "train.py", "arguments": ["--lr", "0.1"], "target": "local", "commit": commit, "tree": "b" * 40,

@@ -137,10 +137,10 @@ def drop_key(line: bytes, chance: random.Random) -> bytes:
 MUTATIONS: list[Callable[[bytes, random.Random], bytes]] = [flip, cut, insert, replace_value, drop_key]
 
 
-@pytest.mark.parametrize("times", [500, pytest.param(10_000, marks=pytest.mark.torture)])
 def test_whatever_a_line_is_turned_into_it_is_named_or_listed_and_nothing_breaks(
-    git: Git, make_record: MakeRecord, times: int
+    git: Git, make_record: MakeRecord
 ) -> None:
+    times = 10_000
     chance = random.Random(times)
     whole = make_record()
     lines = [event_to_line(whole), event_to_line(TagEvent(run_id=whole.run_id, at=AT, user="a", key="k", value="v"))]
@@ -151,15 +151,8 @@ def test_whatever_a_line_is_turned_into_it_is_named_or_listed_and_nothing_breaks
 
     assert len(findings) > times // 3
     assert all(str(finding.message).isprintable() for finding in findings)
-    assert whole.run_id in {run.run_id for run in [*history.runs(), *_deleted(history, whole.run_id)]}
-    for run in history.runs():
-        assert run.to_json()
-    for name in ("@", whole.run_id[:15], "x"):
-        try:
-            history.find(name)
-        except UserError as error:
-            assert error.remedy
-
-
-def _deleted(history: History, run_id: str) -> list[RunRecord]:
-    return [history.runs()[0].record] if history.index.ask(lambda rows: rows.is_deleted(run_id)) else []
+    assert whole.run_id in {run.run_id for run in history.runs()}
+    assert all(run.to_json() for run in history.runs())
+    assert history.find("@")
+    with pytest.raises(UserError):
+        history.find("x")

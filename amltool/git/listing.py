@@ -1,0 +1,231 @@
+"""Files of the index or of a commit with their sizes: quickly, for the checks that stand before every commit.
+
+Nothing here imports more than ``amltool.git.command`` does, and the work of Git goes on beside ours.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from amltool.errors import UserError
+from amltool.git.command import Git, GitError
+
+Result = TypeVar("Result")
+
+LINK = "120000"
+SUBMODULE = "160000"
+_HEX = frozenset("0123456789abcdef")
+
+
+class Beside(Generic[Result]):
+    """Work that goes on in a thread while this one does something else; made to wait for other processes."""
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self._work = work
+        self._results: list[Result] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._work())
+        except BaseException as error:  # handed to whoever asks for the result
+            self._error = error
+
+    def result(self) -> Result:
+        """What the work gave; raises what it raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Files below a folder of a repository: path (relative to it, ``os.fsdecode`` form), Git's mode, blob id.
+
+    Three lists of one length, not a value each: there may be 50,000.
+    """
+
+    paths: list[str]
+    modes: list[str]
+    object_ids: list[str]
+
+    def find(self, path: str) -> tuple[str, str] | None:
+        """The mode and blob id of a path, ``None`` where it is not listed."""
+        try:
+            place = self.paths.index(path)
+        except ValueError:
+            return None
+        return self.modes[place], self.object_ids[place]
+
+    def holds_folder(self, path: str) -> bool:
+        return any(each.startswith(f"{path}/") for each in self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A version of a file that is to be looked into."""
+
+    path: str
+    object_id: str
+
+
+def hook_index(git: Git) -> dict[str, str]:
+    """The variables that lead to the index a hook is about.
+
+    For a partial commit Git makes a temporary one and names it in ``GIT_INDEX_FILE``, relative to the work tree's top.
+    """
+    named = os.environ.get("GIT_INDEX_FILE")
+    literal = {"GIT_LITERAL_PATHSPECS": "1"}
+    return literal | {"GIT_INDEX_FILE": str(git.top / named)} if named else literal
+
+
+def list_index(git: Git, prefix: str) -> Listing:
+    """The index below a folder: what the next commit would hold; also before the first commit and amid a merge.
+
+    A path with conflicts counts with our side.
+    """
+    content = git.run("ls-files", "--stage", "-z", "--", prefix or ".", environment=hook_index(git))
+    entries = os.fsdecode(content).split("\0")[:-1]
+    if not entries:
+        return Listing([], [], [])
+    tab = entries[0].index("\t")
+    start = tab + 1 + (len(prefix) + 1 if prefix else 0)
+    if any(entry[tab - 1] != "0" for entry in entries):
+        entries = _without_conflicts(entries, tab)
+    return Listing(
+        [entry[start:] for entry in entries],
+        [entry[:6] for entry in entries],
+        [entry[7 : tab - 2] for entry in entries],
+    )
+
+
+def _without_conflicts(entries: list[str], tab: int) -> list[str]:
+    chosen: dict[str, str] = {}
+    for entry in entries:
+        if entry[tab:] not in chosen or entry[tab - 1] == "2":
+            chosen[entry[tab:]] = entry
+    return list(chosen.values())
+
+
+def list_commit(git: Git, commit: str, prefix: str) -> Listing:
+    """The files of a commit below a folder; none where it has no such folder."""
+    name = f"{commit}:{prefix}" if prefix else f"{commit}^{{tree}}"
+    exit_code, content, stderr = git.ask("ls-tree", "-r", "-z", "--full-tree", name)
+    if exit_code != 0:
+        if git.resolve(commit) is None:
+            raise GitError(("ls-tree",), exit_code, stderr)
+        return Listing([], [], [])
+    paths: list[str] = []
+    modes: list[str] = []
+    object_ids: list[str] = []
+    for entry in os.fsdecode(content).split("\0")[:-1]:
+        header, _, path = entry.partition("\t")
+        mode, _, object_id = header.split(" ")
+        paths.append(path)
+        modes.append(mode)
+        object_ids.append(object_id)
+    return Listing(paths, modes, object_ids)
+
+
+def sizes_of(git: Git, object_ids: list[str]) -> list[int]:
+    """The bytes of each of these objects, in their order; 0 for one that is not here (a submodule's commit)."""
+    if not object_ids:
+        return []
+    answer = git.run(
+        "cat-file", "--batch-check=%(objectsize)", "--buffer", input="\n".join(object_ids).encode() + b"\n"
+    )
+    try:
+        return list(map(int, answer.split()))
+    except ValueError:
+        return [int(line) if line.isdigit() else 0 for line in answer.split(b"\n")[:-1]]
+
+
+def file_sizes(git: Git, listing: Listing) -> list[int]:
+    """The bytes of each file of a listing, in its order; a submodule has 0."""
+    return sizes_of(git, listing.object_ids)
+
+
+def read_file(git: Git, listing: Listing, path: str) -> bytes | None:
+    """The content of a listed file, ``None`` where it is not listed.
+
+    Raises:
+        IsADirectoryError: it is a folder or a submodule.
+        UserError: it is a link.
+    """
+    found = listing.find(path)
+    if found is None:
+        if listing.holds_folder(path):
+            raise IsADirectoryError(path)
+        return None
+    if found[0] == SUBMODULE:
+        raise IsADirectoryError(path)
+    if found[0] == LINK:
+        raise UserError(f"{path} is a link.", "Make it a file: a link would rule differently elsewhere.")
+    return git.run("cat-file", "blob", found[1])
+
+
+def staged_blobs(git: Git, prefix: str) -> list[Blob] | None:
+    """The files that the index adds to or changes in HEAD; ``None`` where it is HEAD, or there is no HEAD yet."""
+    if git.head is None:
+        return None
+    arguments = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=all")
+    content = git.run(*arguments, git.head, "--", prefix or ".", environment=hook_index(git))
+    if not content:
+        return None
+    parts = os.fsdecode(content).split("\0")[:-1]
+    blobs: list[Blob] = []
+    for header, path in zip(parts[::2], parts[1::2], strict=True):
+        _, mode, _, object_id, _ = header[1:].split(" ")
+        if mode != "000000" and object_id.strip("0"):
+            blobs.append(Blob(path[len(prefix) + 1 :] if prefix else path, object_id))
+    return blobs
+
+
+def pushed_blobs(git: Git, tip: str, known: str | None, remote: str | None, prefix: str) -> list[Blob]:
+    """Every version of a file in the commits of ``tip`` that the other side does not have.
+
+    ``known`` is a commit it has, ``remote`` the name of a Git remote whose branches it has. Also those of files that
+    the tip no longer holds: they are sent all the same.
+    """
+    excluded = [*([known] if known else []), *([f"--remotes={remote}"] if remote else [])]
+    arguments = ["rev-list", "--objects", tip, *(["--not", *excluded] if excluded else [])]
+    inside = f"{prefix}/" if prefix else ""
+    blobs: list[Blob] = []
+    for line in os.fsdecode(git.run(*arguments)).split("\n"):
+        object_id, _, path = line.partition(" ")
+        if path.startswith(inside) and path:
+            blobs.append(Blob(path[len(inside) :], object_id))
+    return blobs
+
+
+def contents(git: Git, blobs: Iterable[Blob], largest: int) -> Iterator[tuple[Blob, bytes | None]]:
+    """Each of these that is a file, with its content; ``None`` for one of more than ``largest`` bytes.
+
+    All through two processes. The content of the large ones is not read.
+    """
+    wanted = list(blobs)
+    if not wanted:
+        return
+    asked = "\n".join(blob.object_id for blob in wanted).encode() + b"\n"
+    answer = git.run("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer", input=asked)
+    with git.objects() as objects:
+        for blob, line in zip(wanted, answer.split(b"\n"), strict=False):
+            kind, _, size = line.partition(b" ")
+            if kind != b"blob":
+                continue
+            if int(size) > largest:
+                yield blob, None
+            elif found := objects.read(blob.object_id):
+                yield blob, found[1]
+
+
+def is_full_id(text: str) -> bool:
+    """Whether a text is a whole object id that is not all noughts (Git's way to say that there is none)."""
+    return len(text) in (40, 64) and set(text) <= _HEX and bool(text.strip("0"))
