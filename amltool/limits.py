@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from heapq import nlargest
 from operator import attrgetter, itemgetter
+
+import msgspec
 
 from amltool.errors import UserError
 from amltool.files import safe_text
@@ -30,8 +31,7 @@ class Profile(str, Enum):
     WORKBENCH = "workbench"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Sizes in bytes; a snapshot is refused (or warned of) only when greater. ``max_files`` ``None``: no limit."""
 
     warn_size: int = 25 * MB
@@ -47,8 +47,7 @@ class Limits:
         return cls()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A file, or a folder with all it holds: bytes and files."""
 
     path: str
@@ -57,8 +56,7 @@ class Entry:
     is_folder: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(msgspec.Struct, frozen=True):
     """What a snapshot weighs in bytes and files, and its heaviest parts, heaviest first, at most `LISTED` each.
 
     Of folders that hold nothing but one another only the innermost is listed.
@@ -78,8 +76,7 @@ class Level(str, Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One limit that is passed: what happened with its offenders, and what to do, both ready to print."""
 
     id: str

@@ -454,7 +454,7 @@ class TestKeptTranslations:
     def test_importing_the_module_loads_nothing_heavy(self) -> None:
         program = (
             "import sys, amltool.ignore, amltool.limits;"
-            "print([n for n in ('pathspec', 'rich', 'git', 'yaml', 'hashlib', 'json', 'msgspec') if n in sys.modules])"
+            "print([n for n in ('pathspec', 'rich', 'git', 'yaml', 'hashlib', 'json') if n in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
         assert done.stdout == "[]\n"

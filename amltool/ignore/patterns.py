@@ -11,8 +11,9 @@ import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from amltool.errors import Mistake, UserError
 from amltool.files import write_whole
@@ -26,8 +27,7 @@ TRANSLATION = 1
 ANYWHERE = "^(?:.+/)?"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One pattern: its line (from 1; 0 is amltool's own rule), its text, and what it matches.
 
     ``core`` is the regular expression of the entry itself; ``folders_only`` says that it speaks of what lies in a
@@ -46,8 +46,7 @@ class Rule:
         return self.core + ("/" if self.folders_only else r"(?:/|\Z)")
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(msgspec.Struct, frozen=True):
     """The rules of an ignore file in its order, and what could not be read, as (line, sentence)."""
 
     rules: tuple[Rule, ...]
@@ -79,8 +78,7 @@ class Translation:
             raise ValueError(f"not a translation: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class IgnoreFile:
+class IgnoreFile(msgspec.Struct, frozen=True):
     """An ignore file: its name at the snapshot's root and its bytes."""
 
     name: str

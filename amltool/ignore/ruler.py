@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from amltool.ignore.patterns import ANYWHERE, Rule, compile_expression
 
@@ -46,8 +47,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(msgspec.Struct, frozen=True):
     """What is known of a folder: the last rule that speaks of all in it, and where it was left out, if it was."""
 
     rank: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+import msgspec
 
 from amltool.ignore.patterns import ANYWHERE, IgnoreFile, Rule, compile_expression, translation_for
 from amltool.ignore.ruler import Names, Ruler, crosses_folders, split_name
@@ -29,8 +30,7 @@ def _ruler_of(ignore_file: IgnoreFile | None, profile: Profile, cache_folder: Pa
     return _ruler(ignore_file if profile is Profile.SDK else None, OWN_RULES[profile], cache_folder)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """The files that are in a snapshot and those that are left out, each in the order they came in."""
 
     included: tuple[str, ...]
@@ -53,8 +53,7 @@ def select(
     return Selection(tuple(included), tuple(excluded))
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """Why a file is in a snapshot or not: the rule that decided, and on which path (a folder above it may be)."""
 
     excluded: bool
@@ -120,8 +119,7 @@ def _is_used(rule: Rule, files: Sequence[str], names: dict[str, set[str]], inner
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """A file on which amltool and Git read the same ignore file differently, and the rule that decides here."""
 
     path: str

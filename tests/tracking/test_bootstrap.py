@@ -54,7 +54,7 @@ def background(folder: Path, content: bytes, **more: Any) -> subprocess.Popen[by
     process.stdin.close()
     until = time.monotonic() + 20
     while not (folder / "start.json").exists() and time.monotonic() < until:
-        time.sleep(0.01)
+        time.sleep(0.0005)
     return process
 
 
@@ -190,6 +190,18 @@ def test_a_zombie_bootstrap_is_gone(folder: Path) -> None:
     seen = bootstrap.state(str(folder))
     process.wait()
     assert (seen["state"], seen["exit"]["reason"]) == ("lost", "the bootstrap was killed")
+
+
+@on_linux
+@pytest.mark.parametrize("after_ms", range(10))
+def test_a_bootstrap_that_is_killed_while_it_starts_leaves_no_orphan(folder: Path, after_ms: int) -> None:
+    process = background(folder, spec("sleep", "300"))
+    time.sleep(after_ms / 2000)
+    process.kill()
+    process.wait()
+    assert bootstrap.state(str(folder))["state"] == "lost"
+    time.sleep(0.1)  # for a command that was about to start
+    assert processes.marked(json.loads((folder / "start.json").read_text())) == set()
 
 
 def test_another_process_with_its_number_is_not_the_bootstrap(folder: Path) -> None:
