@@ -52,6 +52,11 @@ class LocalLayout(msgspec.Struct, frozen=True):
         return self.folder / "index.sqlite"
 
     @property
+    def index_lock(self) -> Path:
+        """Held by whoever brings the index up to date."""
+        return self.folder / "index.lock"
+
+    @property
     def store(self) -> Path:
         return self.folder / "store"
 

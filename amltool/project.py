@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from amltool.configuration.folder import FOLDER, read_if_there
 from amltool.configuration.settings import PROJECT_FILE, PYPROJECT, Settings, read_settings
@@ -19,8 +20,7 @@ _SEGMENT = re.compile(r"/(accounts|workspaces|projects|experiments)/([^/?]+)", r
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """Account, workspace and project: each safe as one part of a path, for the shared folder is made of them."""
 
     account: str
@@ -28,8 +28,7 @@ class Names:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """A project on this machine; without ``aml_config`` it is the whole repository, with default settings."""
 
     root: Path

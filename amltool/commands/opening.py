@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import getpass
 import os
+import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amltool.configuration.choosing import find_compute, list_compute_targets
-from amltool.configuration.compute import ComputeTarget
-from amltool.configuration.folder import working_files
 from amltool.git.command import Git
 from amltool.history.journal import Journal
 from amltool.limits import Profile
@@ -19,6 +17,7 @@ from amltool.project import Project, find_project_root, load_project
 from amltool.run import ProjectNames
 
 if TYPE_CHECKING:
+    from amltool.configuration.compute import ComputeTarget
     from amltool.history.history import History
 
 
@@ -50,9 +49,17 @@ class Opened:
         return ProjectNames(names.account, names.workspace, names.name, self.prefix or ".")
 
     @cached_property
+    def _asked_for_user(self) -> subprocess.Popen[bytes]:
+        return self.git.start("config", "--get-regexp", r"^user\.(name|email)$")
+
+    def ask_for_user(self) -> None:
+        """Have Git look for the user's name while something else is done; `user` is its answer."""
+        _ = self._asked_for_user
+
+    @cached_property
     def user(self) -> str:
         """``Name <email>`` as Git is configured, else the login name."""
-        _, content, _ = self.git.ask("config", "--get-regexp", r"^user\.(name|email)$")
+        content, _ = self._asked_for_user.communicate()
         found = dict(line.split(" ", 1) for line in os.fsdecode(content).splitlines() if " " in line)
         name, email = found.get("user.name", ""), found.get("user.email", "")
         if name or email:
@@ -82,6 +89,9 @@ def read_computes(root: Path, name: str | None) -> list[ComputeTarget]:
     Raises:
         UserError: there is none of that name, or one has mistakes.
     """
+    from amltool.configuration.choosing import find_compute, list_compute_targets
+    from amltool.configuration.folder import working_files
+
     files = working_files(root)
     names = list_compute_targets(files) if name is None else [name]
     return [find_compute(files, each) for each in names]

@@ -69,6 +69,7 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
         UserError: the run cannot be started; nothing was started.
         Interrupted: the user pressed Ctrl-C.
     """
+    opened.ask_for_user()
     snapshot = take_snapshot(opened, wanted, watcher)
     request = _request(opened, wanted, snapshot, watcher)
     if snapshot.commit != opened.git.head:

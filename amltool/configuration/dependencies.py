@@ -128,8 +128,8 @@ def _pip(findings: Findings, item: Mapping) -> tuple[str, ...]:
     lists = [value for key, value in item.entries if key.text == "pip"]
     for key, _ in item.entries:
         if key.text != "pip":
-            hint = "write `- name=version`, without ':'" if key.text != "Pip" else "did you mean 'pip'?"
-            findings.mistake(f"dependencies: {quoted(key.text)} does not open a list; only `- pip:` does: {hint}", key)
+            hint = "write `- name=version`" if key.text != "Pip" else "did you mean 'pip'?"
+            findings.mistake(f"dependencies: {quoted(key.text)} does not open a list; only `- pip:` does ({hint})", key)
     if not lists or (isinstance(lists[0], Scalar) and lists[0].value is None):
         return ()
     return kind.texts(findings, "pip", lists[0]) or ()

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from amltool.configuration.secrets import REFERENCE_FORMS, credential_service_gone, parse_reference, references_in
 from amltool.configuration.tree import (
@@ -43,8 +44,7 @@ class Unknown(Enum):
     MISTAKE = "mistake"
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One key: how it is written, the name of the value it becomes, its kind, and what it is when absent."""
 
     key: str
@@ -53,8 +53,7 @@ class Field:
     default: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """The keys of one kind of file.
 
     ``ignored`` ones were written by the ancestor and mean nothing any more; ``elsewhere`` says where keys belong that
@@ -64,7 +63,7 @@ class Table:
     fields: tuple[Field, ...]
     ignored: frozenset[str] = frozenset()
     unknown: Unknown = Unknown.WARNING
-    elsewhere: AbstractMapping[str, str] = field(default_factory=dict)
+    elsewhere: AbstractMapping[str, str] = {}
 
     def defaults(self) -> dict[str, Any]:
         return {each.name: each.default for each in self.fields}

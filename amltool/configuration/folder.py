@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from amltool.errors import UserError
 
 FOLDER = "aml_config"
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(msgspec.Struct, frozen=True):
     """A project's files, of a snapshot or of the working folder.
 
     ``read`` gives the content of a path in the project (``aml_config/x.compute``), ``None`` where there is no such
@@ -55,7 +55,8 @@ def read_if_there(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.", "Mend its permissions, or remove it.") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise UserError(f"{path} is not a regular file.", "Put a file in its place, or remove it.")
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise UserError(f"{path} is not a regular file.", "Put a file in its place, or remove it.")
         return stream.read()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from amltool.errors import MissingExtraError, UserError
 
@@ -28,8 +29,7 @@ class SecretKind(str, Enum):
     CREDENTIAL_SERVICE = "AzureMlSecret"
 
 
-@dataclass(frozen=True, slots=True)
-class SecretReference:
+class SecretReference(msgspec.Struct, frozen=True):
     """Where a secret is kept. ``name`` is the variable, the keyring's service, or the ancestor's whole reference."""
 
     kind: SecretKind

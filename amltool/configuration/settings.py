@@ -10,8 +10,9 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from amltool.configuration import fields as kind
 from amltool.configuration.fields import Field, Table, Unknown, read_given, refuse_plain_secrets
@@ -26,7 +27,7 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 
 _OURS_IN_TOML = re.compile(
-    rb"^[ \t]*(?:\[+[ \t]*tool[ \t]*\.[ \t\"']*amltool\b|amltool[ \t]*[.=]|tool[ \t]*\.)", re.MULTILINE
+    rb"^(?:\xef\xbb\xbf)?[ \t]*(?:\[+[ \t]*tool[ \t]*\.[ \t\"']*amltool\b|amltool[ \t]*[.=]|tool[ \t]*\.)", re.MULTILINE
 )
 _SAYS_SOMETHING = re.compile(rb"^[ \t]*[^#\s]", re.MULTILINE)
 _TOML_HEADER = re.compile(r"\s*\[+(?P<ours>\s*tool\s*\.\s*[\"']?amltool[\"']?\s*(?:\.\s*(?P<table>[\w-]+)\s*)?\])?")
@@ -36,8 +37,7 @@ _TOML_DOTTED = re.compile(rb"(?<![\w\"'-])(?:[\w\"'-]{1,64}[ \t]{0,8}\.[ \t]{0,8
 _TOML_PLACE = re.compile(r"at line (\d+), column (\d+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a project settles once for all. Sizes are bytes; ``None`` where nothing is settled."""
 
     account: str | None = None
@@ -45,7 +45,7 @@ class Settings:
     project: str | None = None
     script: str | None = None
     require_clean: bool = False
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     artifact_store: str | None = None
     max_artifact_size: int = 512 * MB
     keep_run_folders: int = 3

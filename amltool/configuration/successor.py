@@ -80,9 +80,7 @@ def _map(findings: Findings, key: str, node: Node) -> bool | None:
 def _framework(read: Kind) -> Kind:
     def known(findings: Findings, key: str, node: Node) -> Any:
         if isinstance(node, Scalar) and node.text in _GONE_FRAMEWORKS:
-            findings.mistake(
-                f"{key}: {node.text} meant a cluster of Azure ML; a script on one machine takes Python", node
-            )
+            findings.mistake(f"{key}: {node.text} was a service of Azure ML; a script takes Python", node)
             return None
         return read(findings, key, node)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from amltool.errors import ConfigurationError, Mistake
 
@@ -23,8 +24,7 @@ _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _REAL = re.compile(r"[-+]?(?:[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,3})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True):
     """One value as it is written; ``plain`` when it stands without quotes. Places count from 1."""
 
     text: str
@@ -50,8 +50,7 @@ class Scalar:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(msgspec.Struct, frozen=True):
     """A list."""
 
     items: tuple[Node, ...]
@@ -59,8 +58,7 @@ class Sequence:
     column: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(msgspec.Struct, frozen=True):
     """A map, keys in the order of the file, none twice."""
 
     entries: tuple[tuple[Scalar, Node], ...]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from amltool.errors import UserError
 from amltool.git.command import Git, GitError
@@ -45,8 +46,7 @@ class Beside(Generic[Result]):
         return self._results[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """Files below a folder of a repository: path (relative to it, ``os.fsdecode`` form), Git's mode, blob id.
 
     Three lists of one length, not a value each: there may be 50,000.
@@ -68,8 +68,7 @@ class Listing:
         return any(each.startswith(f"{path}/") for each in self.paths)
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True):
     """A version of a file that is to be looked into."""
 
     path: str

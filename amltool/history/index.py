@@ -40,7 +40,7 @@ class Index:
     def __init__(self, git: Git) -> None:
         self._git = git
         self._path = git.layout.index
-        self._lock = git.layout.index.with_suffix(".lock")
+        self._lock = git.layout.index_lock
         self._memory: tuple[str, sqlite3.Connection] | None = None
 
     def ask(self, question: Callable[[Rows], Answer]) -> Answer:

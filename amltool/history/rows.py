@@ -216,10 +216,10 @@ def _take(note: int, commit: str, content: bytes, runs: list[_Run], events: list
 
 
 def _moment(record: RunRecord) -> str:
-    """When a run was made, as text that sorts: the second in its id, to the millisecond where ``created`` agrees."""
-    digits, created = record.run_id, record.created
-    second = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}T{digits[9:11]}:{digits[11:13]}:{digits[13:15]}"
-    return max(second, created) if created[:16] == second[:16] else second
+    """When a run was made, as text that sorts: the second in its id (which has a checked form), then the fraction of
+    ``created``; one that is in the next second already sorts after all fractions."""
+    second, created = record.run_id[:15], record.created
+    return second + created[19:] if created[17:19] == second[13:] else f"{second}~{created[19:]}"
 
 
 def _execute_all(connection: sqlite3.Connection, script: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -25,7 +26,9 @@ from amltool.run import (
 LARGEST_RUN_NUMBER = 10**9
 """The next run number is the highest known plus one: a nonsense number must not spoil all that follow."""
 
-HEX_DIGITS = "0123456789abcdef"
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch
+_SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
+_ROOT_OR_NONE = ("", "/")
 _VERDICTS = frozenset(verdict.value for verdict in Verdict)
 
 
@@ -83,20 +86,29 @@ def _fault_of_files(record: RunRecord) -> str | None:
     share = record.shared_folder
     lists = (record.artifacts, record.omitted, *((share.at_start, share.at_end) if share else ()))
     for files in lists:
+        if not files:
+            continue
         if isinstance(files, LongList):
             if not _stays_inside(files.path):
                 return f"the list {files.path[:80]!r} leaves its folder"
-            if files.count < 0 or files.bytes < 0 or not _is_sha256(files.sha256):
+            if files.count < 0 or files.bytes < 0 or not _SHA256(files.sha256):
                 return f"the list {files.path[:80]!r} has a wrong count, size or SHA-256"
             continue
-        file: Artifact | Omission | FolderFile
-        for file in files:
-            if not _stays_inside(file.path):
-                return f"a path leaves its folder: {file.path[:80]!r}"
-            if file.size is not None and file.size < 0:
-                return f"{file.path[:80]!r} has a negative size: {file.size}"
-            if isinstance(file, Artifact) and not _is_sha256(file.sha256):
-                return f"{file.path[:80]!r} has no SHA-256: {file.sha256[:80]!r}"
+        fault = _fault_of_list(files)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _fault_of_list(files: Sequence[Artifact | Omission | FolderFile]) -> str | None:
+    for file in files:
+        path, size = file.path, file.size
+        if (path[:1] in _ROOT_OR_NONE or ".." in path or "\0" in path) and not _stays_inside(path):
+            return f"a path leaves its folder: {path[:80]!r}"
+        if size is not None and size < 0:
+            return f"{path[:80]!r} has a negative size: {size}"
+        if isinstance(file, Artifact) and not _SHA256(file.sha256):
+            return f"{path[:80]!r} has no SHA-256: {file.sha256[:80]!r}"
     return None
 
 
@@ -113,11 +125,7 @@ def _fault_of_event(event: TagEvent | VerdictEvent | DeletedEvent) -> str | None
 
 @lru_cache(maxsize=4096)
 def _is_object_id(text: str) -> bool:
-    return len(text) in (40, 64) and not text.strip(HEX_DIGITS)
-
-
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and not text.strip(HEX_DIGITS)
+    return _OBJECT_ID(text) is not None
 
 
 def _stays_inside(path: str) -> bool:

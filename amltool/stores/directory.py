@@ -10,8 +10,9 @@ import io
 import os
 import re
 import stat
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -177,12 +178,10 @@ class DirectoryStore:
 
     def _sync_each(self, pending: set[str]) -> None:
         paths = [self._path(sha256) for sha256 in pending]
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                _sync_file(path)
-        for folder in {path.parent for path in paths} | {self._objects, self.folder, self.folder.parent}:
-            with contextlib.suppress(FileNotFoundError):
-                sync_folder(folder)
+        _at_once(_sync_file, paths)
+        _at_once(
+            sync_folder, sorted({path.parent for path in paths} | {self._objects, self.folder, self.folder.parent})
+        )
 
 
 class _VerifiedFile(io.RawIOBase):
@@ -274,6 +273,30 @@ def _sync_file(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _at_once(sync: Callable[[Path], None], paths: Sequence[Path]) -> None:
+    """Sync several at the same time: one commit of the file system's own journal then serves them all.
+
+    What is not there any more needs no syncing. The first error of any is raised.
+    """
+    errors: list[OSError] = []
+
+    def one(path: Path) -> None:
+        try:
+            sync(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def _sync_file_system(folder: Path) -> bool:

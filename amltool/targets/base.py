@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import posixpath
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -218,6 +219,7 @@ def _launch(run: Drive) -> None:
         labels={"run_id": request.run_id, "commit": request.commit, "project": request.project.name},
     )
     run.enter(RunStatus.RUNNING)
+    threading.Thread(target=_use_the_time, daemon=True).start()
     handle = target.launcher.start(target.host, launch)
     run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, started=timestamp())
 
@@ -228,7 +230,6 @@ def _prepared(run: Drive) -> Prepared:
 
 def _follow(run: Drive) -> None:
     target = run.target
-    _use_the_time()
     run.keep_snapshot()
     console = ConsoleReader(target.host, run.folder, run.console_offset)
     canceled = False
@@ -245,7 +246,7 @@ def _follow(run: Drive) -> None:
 
 
 def _use_the_time() -> None:
-    """Load what comes after the run while it goes on: with a short script that is a third of its own time."""
+    """Load what comes after the run while it starts and goes on: of a short run that is a fifth of the whole time."""
     import amltool.history.history
     import amltool.stores.directory
     import amltool.targets.collecting  # noqa: F401

@@ -172,9 +172,7 @@ def _write(
 ) -> Dict[str, Seen]:
     seen = {}  # type: Dict[str, Seen]
     with tempfile.TemporaryFile() as requests:
-        for path, _, object_id, _ in missing:
-            if path not in large_files:
-                requests.write(object_id.encode("ascii") + b"\n")
+        requests.write(b"".join(entry[2].encode("ascii") + b"\n" for entry in missing if entry[0] not in large_files))
         requests.seek(0)
         process = None  # type: Any
         try:
@@ -209,9 +207,8 @@ def _start_reader(git: GitCommand, requests: Any) -> Any:
     try:
         import fcntl
 
-        fcntl.fcntl(
-            cast(Any, process.stdout).fileno(), 1031, CHUNK
-        )  # F_SETPIPE_SZ on Linux: fewer switches between us and Git
+        # F_SETPIPE_SZ on Linux: fewer switches between us and Git
+        fcntl.fcntl(cast(Any, process.stdout).fileno(), 1031, CHUNK)
     except (ImportError, OSError):
         pass
     return process

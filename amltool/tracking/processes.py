@@ -49,11 +49,11 @@ def send(pid: int, *numbers: int) -> None:
             pass  # gone already, or another user's
 
 
-def kill_marked(start: "Dict[str, Any]") -> None:
-    """Kill every process of the run that ``start`` (what ``start.json`` holds) tells of, this one excepted."""
+def kill_marked(start: "Dict[str, Any]", spared: "Optional[int]" = None) -> None:
+    """Kill every process of the run that ``start`` (what ``start.json`` holds) tells of, but us and the one spared."""
     give_up = time.monotonic() + GIVE_UP_S
     while True:
-        left = marked(start)
+        left = marked(start) - {spared}
         if not left or time.monotonic() > give_up:
             return
         for pid in left:

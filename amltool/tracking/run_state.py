@@ -55,7 +55,7 @@ def cancel(folder: str, grace: float = GRACE_S) -> None:
     while _bootstrap_lives(start):
         now = time.monotonic()
         if now > kill_at + processes.GIVE_UP_S:  # nobody to do it for us; the bootstrap may still wait for a full disk
-            processes.kill_marked(start)
+            processes.kill_marked(start, spared=start["pid"])
             return
         if now > kill_at:
             processes.send(start["pid"], signal.SIGQUIT, signal.SIGCONT)

@@ -47,6 +47,7 @@ def run(folder: str, spec: "Dict[str, Any]") -> bool:
         return False
     signals = _Signals()
     last_words = _LastWords()
+    mark = int.from_bytes(os.urandom(7), "big") + (1 << 60)
     start = {
         "v": 1,
         "run_id": spec.get("run_id"),
@@ -56,8 +57,9 @@ def run(folder: str, spec: "Dict[str, Any]") -> bool:
         "boot": processes.boot_id(),
         "host": os.uname()[1],
         "started": _now(),
-        "mark": int.from_bytes(os.urandom(7), "big") + (1 << 60),
+        "mark": mark,
     }
+    processes.put_mark(mark)  # ours too: the command has it from its first moment on
     if not _claim(dumps(start).encode("ascii")):
         last_words.discard()
         return False
@@ -82,7 +84,7 @@ def _supervise(spec: "Dict[str, Any]", start: "Dict[str, Any]", signals: "_Signa
     os.dup2(console, 2)  # our own last cry, if there ever is one, is found beside the command's
     pump = _Pump(console, spec["secrets"]) if any(spec.get("secrets") or ()) else None
     begun = time.monotonic()
-    main, failure = _spawn(spec, int(start["mark"]), pump.sink if pump else console)
+    main, failure = _spawn(spec, pump.sink if pump else console)
     if failure is not None:
         exit_code, reason = failure
         try:
@@ -277,14 +279,14 @@ class _LastWords:
                 time.sleep(TICK_S * 10)
 
 
-def _spawn(spec: "Dict[str, Any]", mark: int, output: int) -> "Tuple[int, Optional[Tuple[int, str]]]":
+def _spawn(spec: "Dict[str, Any]", output: int) -> "Tuple[int, Optional[Tuple[int, str]]]":
     """The pid of the command, and the exit code and reason where it could not be started."""
     report, failed = os.pipe()
     command = [exact_bytes(part) for part in spec["command"]]
     environment = {exact_bytes(name): exact_bytes(value) for name, value in spec["environment"].items()}
     pid = os.fork()
     if pid == 0:
-        _become(command, environment, exact_bytes(spec.get("work") or "."), (mark, output, failed))
+        _become(command, environment, exact_bytes(spec.get("work") or "."), (output, failed))
     os.close(failed)
     failure = os.read(report, CHUNK)
     os.close(report)
@@ -297,10 +299,10 @@ def _spawn(spec: "Dict[str, Any]", mark: int, output: int) -> "Tuple[int, Option
 
 
 def _become(
-    command: "List[bytes]", environment: "Dict[bytes, bytes]", work: bytes, means: "Tuple[int, int, int]"
+    command: "List[bytes]", environment: "Dict[bytes, bytes]", work: bytes, means: "Tuple[int, int]"
 ) -> "NoReturn":
     """Turn this fork into the command; what goes wrong is said on the descriptor ``failed``."""
-    mark, output, failed = means
+    output, failed = means
     what = command[0] if command else b"an empty command"
     try:
         os.setpgid(0, 0)  # `kill 0` in a script ends the script, not us
@@ -310,7 +312,6 @@ def _become(
                 signal.signal(number, signal.SIG_DFL)
             except (OSError, ValueError):
                 pass  # SIGKILL, SIGSTOP and those that the C library keeps
-        processes.put_mark(mark)
         os.dup2(output, 1)
         os.dup2(output, 2)
         what = b"in " + work

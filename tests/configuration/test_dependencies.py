@@ -69,9 +69,9 @@ def test_all_mistakes_of_a_conda_file_are_told_at_once() -> None:
 
     assert [str(mistake) for mistake in caught.value.mistakes] == [
         "c.yml:1:1: unknown key 'dependencys': did you mean 'dependencies'?",
-        "c.yml:3:3: dependencies: 'numpy' does not open a list; only `- pip:` does: write `- name=version`, without ':'",
+        "c.yml:3:3: dependencies: 'numpy' does not open a list; only `- pip:` does (write `- name=version`)",
         "c.yml:4:3: dependencies: expected a package (`- numpy=1.13`) or `- pip:`, found a list",
-        "c.yml:5:3: dependencies: 'Pip' does not open a list; only `- pip:` does: did you mean 'pip'?",
+        "c.yml:5:3: dependencies: 'Pip' does not open a list; only `- pip:` does (did you mean 'pip'?)",
         "c.yml:6:3: dependencies: '=1' is not a conda package such as numpy=1.13",
         "c.yml:7:8: pip: expected a list (lines that begin with '- '), found 'numpy'",
     ]

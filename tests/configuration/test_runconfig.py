@@ -67,10 +67,12 @@ def test_an_empty_file_has_the_documented_defaults() -> None:
 
 def test_every_key_of_the_workbench_is_read() -> None:
     configuration = read(
-        "ArgumentVector: [train.py, --rate, 0.10, -1, true]\nTarget: vm\nEnvironmentVariables: {A: 1, B: , C: '${env:C}'}\n"
+        "ArgumentVector: [train.py, --rate, 0.10, -1, true]\nTarget: vm\n"
+        "EnvironmentVariables: {A: 1, B: , C: '${env:C}'}\n"
         "Framework: Python\nCondaDependenciesFile: Config/conda.yml\nSparkDependenciesFile: Config\\spark.yml\n"
         "PrepareEnvironment: true\nTrackedRun: false\nUseSampling: false\n"
-        "DataSourceSettings: {x.dsource: {Sampling: {Sample: Top 10}}}\nDataSourceSubstitutions: {a.dsource: b.dsource}\n"
+        "DataSourceSettings: {x.dsource: {Sampling: {Sample: Top 10}}}\n"
+        "DataSourceSubstitutions: {a.dsource: b.dsource}\n"
         "MaxRunDurationSeconds: 3600\n"
     )
 
@@ -166,7 +168,7 @@ def test_what_the_successor_asks_of_the_machine_is_a_warning_that_says_where_it_
     (warning,) = read(successor(docker="true")).warnings
 
     assert (
-        warning == f"{PATH}:19:5: docker is switched on by the compute target, not here: name one of type localdocker"
+        warning == f"{PATH}:18:5: docker is switched on by the compute target, not here: name one of type localdocker"
     )
 
 
@@ -187,6 +189,8 @@ def test_all_mistakes_of_a_file_are_told_at_once_by_line() -> None:
         "EnvironmentVariables: [A]\nUseSampling: true.\nMaxRunDurationSeconds: soon\nNotKnown: 1\nDbPassword: hunter2\n"
     )
 
+    forms = "${env:NAME} or ${keyring:service/user}"
+
     assert mistakes_of(text) == [
         f"{PATH}:1:17: ArgumentVector in runconfig cannot be empty. Write '- $file', or the script and its arguments",
         f"{PATH}:2:9: Target: expected the name of a compute target, found '../x'",
@@ -196,9 +200,8 @@ def test_all_mistakes_of_a_file_are_told_at_once_by_line() -> None:
         f"{PATH}:6:23: EnvironmentVariables: expected a map of `name: value` lines, found a list",
         f"{PATH}:7:14: UseSampling: expected true or false, found 'true.' (did you mean 'true'?)",
         f"{PATH}:8:24: MaxRunDurationSeconds: expected a whole number from 1 to 1000000000, found 'soon'",
-        f"{PATH}:10:13: 'DbPassword' holds a secret in plain text: write ${{env:NAME}} or ${{keyring:service/user}}"
-        " in its place",
-    ]  # fmt: skip
+        f"{PATH}:10:13: 'DbPassword' holds a secret in plain text: write {forms} in its place",
+    ]
 
 
 def test_an_unknown_key_is_only_warned_about_as_the_ancestor_ignored_it() -> None:

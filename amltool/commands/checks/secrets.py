@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from amltool.commands.checks.secrets_in_configuration import is_configuration, secrets_in_configuration
 from amltool.errors import UserError
@@ -24,7 +25,9 @@ _AROUND = 600
 """Bytes before and after a signature in which the other parts of its SAS stand, at the most."""
 
 _STORAGE_KEY = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/]{86}==(?![A-Za-z0-9+/=])")
-_ACCESS_KEY = re.compile(rb"(?:Account|Access|Storage)_?Key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9+/]{40,}={0,2}", re.IGNORECASE)
+_ACCESS_KEY = re.compile(
+    rb"(?:Account|Access|Storage)_?Key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9+/]{40,}={0,2}", re.IGNORECASE
+)
 _DIGEST = re.compile(rb"sha-?\d{3}|digest|integrity|checksum|signature|\bhash", re.IGNORECASE)
 _SIGNATURE = re.compile(rb"(?<![A-Za-z0-9])sig=[A-Za-z0-9%+/_-]{16,}")
 _SAS_PART = re.compile(rb"(?<![A-Za-z0-9])s[ve]=20[0-9]{2}-")
@@ -40,7 +43,10 @@ _SHELL_PASSWORD = re.compile(
     rb"^[ \t]*(?:export |ENV |ARG |set )?[ \t]*[A-Z0-9_]*(?:PASSWORD|PASSWD|PASSPHRASE)=([^\s\"'`;]{6,})(?=\s|;|\Z)",
     re.MULTILINE,
 )
-_PLACEHOLDER = re.compile(rb"[${}<>%()]|\A(.)\1*\Z|\A\.*\Z|passw|passphrase|example|change_?me|your|redacted", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    rb"\$[{(]|\{\w*\}|%[sd(]|\A(?:\$\w+|<.*>|(.)\1*|\.+|(?:your|change|example)[\w-]*|\w*passw(?:or)?d|\w*passphrase)\Z",
+    re.IGNORECASE,
+)
 _PROSE = (".md", ".rst", ".txt", ".html", ".htm", ".tex", ".csv", ".tsv", ".lock", ".svg", ".po")
 _SHELL = (".sh", ".bash", ".zsh", ".env", "Dockerfile", "Makefile")
 
@@ -56,8 +62,7 @@ class SecretFound(str, Enum):
     PLAIN_SECRET = "a secret in plain text"  # noqa: S105 - a name, not one
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """Where a secret stands (lines count from 1); its value is nowhere in this."""
 
     path: str

@@ -16,7 +16,9 @@ _NAME = (
 )
 _SECRET_NAME = re.compile(rf"{_NAME}\Z", re.IGNORECASE)
 _OPTION = re.compile(rf"--?[\w-]*{_NAME}(?:=(.+))?\Z", re.IGNORECASE | re.DOTALL)
-_LINE = re.compile(rf"""^\s*(?:#\s*|-\s*)*["']?[\w.-]*{_NAME}["']?\s*[:=]\s*["']?([^\s"'#][^\s"']*)["']?,?\s*\Z""", re.I)
+_LINE = re.compile(
+    rf"""^\s*(?:#\s*|-\s*)*["']?[\w.-]*{_NAME}["']?\s*[:=]\s*["']?([^\s"'#][^\s"']*)["']?,?\s*\Z""", re.I
+)
 _WITHIN = re.compile(
     r"(?:password|pwd|(?:account|access)[_-]?key|secret)\s*=\s*([^;\s\"'&]{3,})|[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@",
     re.IGNORECASE,
