@@ -108,7 +108,7 @@ def parse_size(value: str | int) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     found = isinstance(value, str) and re.fullmatch(
-        r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGT]?)I?B?\s*", value, re.I
+        r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGT]?)I?B?\s*", value, re.IGNORECASE | re.ASCII
     )
     if not found:
         raise UserError(f"{value!r} is not a size.", 'Write bytes, or a number with KB, MB or GB, such as "25 MB".')

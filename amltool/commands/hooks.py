@@ -23,7 +23,7 @@ from amltool.git.hook_scripts import STRICT_KEY, HookChange, install_scripts, un
 from amltool.git.refs import tip_of
 from amltool.git.snapshots import survey
 from amltool.layout import NOTES_REF, remote_notes_ref
-from amltool.limits import MB, Level, Limits, Problem, Weight, format_size
+from amltool.limits import Level, Limits, Problem, Weight, format_size
 from amltool.project import Project, load_project
 
 SHORT = 7
@@ -214,7 +214,7 @@ def _weigh_commit(git: Git, arguments: Sequence[str], given: bytes) -> Answer:  
     said = f"amltool: snapshot {git.head[:SHORT]}{where} weighs {_amounts(weight, limits)}"
     if fullness > 1:
         return Answer(f"{said}: over the limits, see: amltool check")
-    return Answer(f"{said}: warned of above {limits.warn_size / MB:g} MB" if weight.size > limits.warn_size else said)
+    return Answer(f"{said}: warned of above {_round(limits.warn_size)}" if weight.size > limits.warn_size else said)
 
 
 def _fullness(weight: Weight, limits: Limits) -> float:
@@ -223,8 +223,12 @@ def _fullness(weight: Weight, limits: Limits) -> float:
     return max(weight.size / max(limits.max_size, 1), files)
 
 
+def _round(limit: int) -> str:
+    return format_size(limit).replace(".00 ", " ")
+
+
 def _amounts(weight: Weight, limits: Limits) -> str:
-    size = f"{format_size(weight.size)} of {limits.max_size / MB:g} MB ({weight.size / max(limits.max_size, 1):.0%})"
+    size = f"{format_size(weight.size)} of {_round(limits.max_size)} ({weight.size / max(limits.max_size, 1):.0%})"
     if limits.max_files is None:
         return f"{size} in {weight.files:,} files"
     return f"{size} in {weight.files:,} of {limits.max_files:,} files ({weight.files / max(limits.max_files, 1):.0%})"

@@ -16,7 +16,7 @@ from amltool.files import write_whole
 from amltool.project import find_project_root
 from amltool.templates import TEMPLATES, read_template
 
-BASE_IMAGE_VARIABLE = "AMLTOOL_BASE_IMAGE"
+BASE_IMAGE_VARIABLE = "AMLTOOL_BASE_DOCKER_IMAGE"
 """An environment variable with the image that ``docker.compute`` gets in place of the default."""
 
 _OBVIOUS_SCRIPTS = ("train.py", "main.py")

@@ -21,6 +21,7 @@ from amltool.errors import UserError
 from amltool.git.command import ObjectReader, tree_names
 from amltool.git.snapshots import survey, take
 from amltool.history.journal import JournalEntry, RunRequest, Step
+from amltool.history.numbers import next_run_number
 from amltool.run import RunRecord, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets.base import Drive, Watcher, drive
@@ -158,7 +159,8 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
     timeout_s = wanted.timeout_s if wanted.timeout_s is not None else configuration.max_run_duration_seconds
     return RunRequest(
         run_id=new_run_id(snapshot.commit),
-        run_number=opened.history.next_run_number(),
+        # a lambda, for the history is loaded only when it is asked
+        run_number=next_run_number(opened.git, lambda: opened.history.highest_run_number()),  # noqa: PLW0108
         created=timestamp(),
         user=opened.user,
         project=opened.names,

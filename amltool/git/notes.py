@@ -16,7 +16,7 @@ from amltool.files import locked, no_space
 from amltool.git.command import Git, GitError, ObjectReader
 from amltool.git.note_tree import NoteTree
 from amltool.git.objects import LENGTHS, NewObjects, parse_parents
-from amltool.git.refs import expect, move_refs, refuse_if_hopeless, tip_of
+from amltool.git.refs import Move, expect, move_refs, refuse_if_hopeless, tip_of
 from amltool.layout import NOTES_REF, SNAPSHOTS_REF
 
 PATIENCE_S = 30.0
@@ -48,8 +48,8 @@ def keep_snapshots(git: Git, commits: Iterable[str]) -> None:
     record(git, {}, keep=commits)
 
 
-def record(git: Git, lines: Mapping[str, Sequence[bytes]], *, keep: Iterable[str] = ()) -> None:
-    """Add lines to notes and keep snapshots, in one transaction; durable when this returns.
+def record(git: Git, lines: Mapping[str, Sequence[bytes]], *, keep: Iterable[str] = ()) -> list[Move]:
+    """Add lines to notes and keep snapshots, in one transaction; durable when this returns. Gives what moved.
 
     Raises:
         UserError: the repository cannot be written, or a snapshot to keep is not in it; the history is unchanged.
@@ -66,15 +66,16 @@ def record(git: Git, lines: Mapping[str, Sequence[bytes]], *, keep: Iterable[str
         return {ref: tip for ref, tip in moved.items() if tip is not None}
 
     digits = len(next(iter(lines), None) or next(iter(addition.keep), ""))
-    if digits:
-        write(git, (NOTES_REF, SNAPSHOTS_REF), digits, change, "amltool: record")
+    if not digits:
+        return []
+    return write(git, (NOTES_REF, SNAPSHOTS_REF), digits, change, "amltool: record")
 
 
 Change = Callable[[ObjectReader, Mapping[str, "str | None"], NewObjects], dict[str, str]]
 """Given the tips of refs, makes new objects and says where the refs go; called again when a tip moved meanwhile."""
 
 
-def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> None:
+def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> list[Move]:
     """Move refs of ours to what ``change`` makes of their tips; see this module's first lines.
 
     Raises:
@@ -85,7 +86,10 @@ def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: s
         layout.folder.mkdir(exist_ok=True)
         with locked(layout.history_lock):
             deadline = time.monotonic() + PATIENCE_S
-            while not _try_to_write(git, refs, digits, change, message):
+            while True:
+                moves = _try_to_write(git, refs, digits, change, message)
+                if moves is not None:
+                    return moves
                 if time.monotonic() > deadline:
                     raise UserError(
                         f"Another program keeps the run history's refs in {git.common_dir} locked.",
@@ -103,20 +107,20 @@ def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: s
         raise no_space(error, layout.folder) from error
 
 
-def _try_to_write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> bool:
+def _try_to_write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> list[Move] | None:
     tips = {ref: tip_of(git, ref) for ref in refs}
     new = NewObjects(digits)
     with git.objects(EXACT) as reader:
         moves = expect(tips, change(reader, tips, new))
         if not moves:
-            return True
+            return []
         new.write(git)
         if not move_refs(git, moves, message):
-            return False
+            return None
         if any(reader.read(oid) is None for oid in new):
             # A `gc --prune=now` took them in the moment in which no ref named them yet.
             new.write(git)
-    return True
+    return moves
 
 
 def note_of(git: Git, commit: str) -> bytes | None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amltool.errors import DamagedError, UserError
-from amltool.files import locked, no_space, write_whole
 from amltool.git.command import Git, GitError
 from amltool.git.notes import record
-from amltool.git.reading_notes import read_blobs
-from amltool.history.index import Index
-from amltool.history.rows import Place, Rows, collector_paused
+from amltool.history.numbers import cover, next_run_number
 from amltool.history.validation import read_event
+from amltool.layout import NOTES_REF
 from amltool.run import (
     RUN_ID,
     DeletedEvent,
@@ -29,9 +27,13 @@ from amltool.run import (
     timestamp,
 )
 
-NAMED_CANDIDATES = 5
+if TYPE_CHECKING:
+    from amltool.history.index import Index
+    from amltool.history.rows import Place, Rows
 
-_Question = Callable[[Rows], list[Place]]
+    _Question = Callable[[Rows], list[Place]]
+
+NAMED_CANDIDATES = 5
 
 
 class History:
@@ -42,6 +44,8 @@ class History:
 
     @cached_property
     def index(self) -> Index:
+        from amltool.history.index import Index
+
         return Index(self._git)
 
     def record(self, events: Iterable[RunEvent], *, keep: Iterable[str] = ()) -> None:
@@ -58,7 +62,9 @@ class History:
             line = event_to_line(event)
             read_event(line)  # what we would not read back we do not write: a ValueError here is our bug
             lines.setdefault(self._commit_of(event), []).append(line)
-        record(self._git, lines, keep=keep)
+        for move in record(self._git, lines, keep=keep):
+            if move.ref == NOTES_REF:
+                cover(self._git, move)
 
     def runs(self, limit: int | None = None, status: RunStatus | None = None) -> list[Run]:
         """Runs that are not deleted, newest first."""
@@ -100,16 +106,11 @@ class History:
         Raises:
             UserError: the number cannot be written down.
         """
-        layout = self._git.layout
-        recorded = self.index.ask(Rows.highest_run_number)
-        try:
-            layout.folder.mkdir(exist_ok=True)
-            with locked(layout.history_lock):
-                number = max(recorded, _read_number(layout.run_number)) + 1
-                write_whole(layout.run_number, f"{number}\n".encode())
-        except OSError as error:
-            raise no_space(error, layout.run_number) from error
-        return number
+        return next_run_number(self._git, self.highest_run_number)
+
+    def highest_run_number(self) -> int:
+        """The highest number of a recorded run; 0 where there is none."""
+        return self.index.ask(lambda rows: rows.highest_run_number())
 
     def tag(self, run_id: str, key: str, value: str | None, *, user: str = "") -> None:
         """Set a tag on a run; ``None`` takes it away. Raises UserError where there is no such run."""
@@ -146,6 +147,7 @@ class History:
 
     def _read(self, question: _Question) -> list[Run]:
         """The runs a question gives the places of, in its order."""
+        from amltool.history.rows import collector_paused
 
         def both(rows: Rows) -> tuple[list[Place], dict[str, list[bytes]]]:
             places = question(rows)
@@ -171,6 +173,8 @@ class History:
         return records
 
     def _contents(self, blobs: Sequence[str]) -> Iterator[bytes | None]:
+        from amltool.git.reading_notes import read_blobs
+
         try:
             yield from read_blobs(self._git, blobs)
         except GitError as error:
@@ -191,11 +195,3 @@ def _unreadable(why: str) -> DamagedError:
 def _names(places: Sequence[Place]) -> str:
     more = ", …" if len(places) > NAMED_CANDIDATES else ""
     return ", ".join(place.run_id for place in places[:NAMED_CANDIDATES]) + more
-
-
-def _read_number(path: Path) -> int:
-    """The highest number given out; a file that cannot be read counts as none: numbers need not be unique."""
-    try:
-        return int(path.read_bytes()[:12])
-    except (OSError, ValueError):
-        return 0

@@ -48,17 +48,17 @@ class Report(msgspec.Struct, frozen=True):
 
 def check_limits(subject: Subject, options: Options) -> Report:
     """What the snapshot weighs, in all and file by file."""
-    from amltool.commands.checks.limits import file_problems
     from amltool.limits import format_size, judge, report, weigh
 
     limits, max_file_size = _limits(subject, options)
     selected = select_snapshot(subject, limits.profile)
     weight = weigh(selected.sizes.items())
     name = selected.ignore_file.name if selected.ignore_file else None
-    problems = [
-        *judge(weight, limits, str(subject.root), name),
-        *file_problems(selected.sizes, max_file_size, name),
-    ]
+    problems = list(judge(weight, limits, str(subject.root), name))
+    if max_file_size is not None:
+        from amltool.commands.checks.limits import file_problems
+
+        problems += file_problems(selected.sizes, max_file_size, name)
     files = f"{weight.files:,}" + (f" of at most {limits.max_files:,}" if limits.max_files is not None else "")
     note = f"The snapshot: {format_size(weight.size)} of at most {format_size(limits.max_size)}, {files} files."
     return Report(problems, () if problems else (note,), report(weight, limits, name, problems) if options.json else {})
@@ -72,7 +72,7 @@ def check_ignore(subject: Subject, options: Options) -> Report:
     return Report(ignore_problems(looked), ignore_notes(looked))
 
 
-def check_config(subject: Subject, options: Options) -> Report:
+def check_config(subject: Subject, _: Options) -> Report:
     """Every file in ``aml_config`` is valid, and what it names is there."""
     from amltool.commands.checks.configuration import configuration_problems
     from amltool.configuration.folder import FOLDER, Files, working_files

@@ -14,6 +14,7 @@ import io
 import os
 import posixpath
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 FOLLOW_S = 0.05
 """How long one look at a running command may wait, in seconds: the most a console line is late here."""
+SHORT_FOLLOW_S = 0.01
+"""The same at the beginning: the end of a short run should not be waited for."""
 CONSOLE_BLOCK = 1 << 20
 PREPARED_FILE = "prepared.json"
 
@@ -233,8 +236,10 @@ def _follow(run: Drive) -> None:
     run.keep_snapshot()
     console = ConsoleReader(target.host, run.folder, run.console_offset)
     canceled = False
+    begun = time.monotonic()
     while True:
-        seen = target.launcher.wait(target.host, run.folder, run.state.handle, FOLLOW_S)
+        look_s = min(FOLLOW_S, max(SHORT_FOLLOW_S, (time.monotonic() - begun) / 20))
+        seen = target.launcher.wait(target.host, run.folder, run.state.handle, look_s)
         for block in console.new():
             run.watcher.console(block)
         if seen.state is not LaunchState.RUNNING:

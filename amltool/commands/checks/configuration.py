@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from amltool.configuration.choosing import (
     COMPUTE_SUFFIX,
@@ -16,6 +17,9 @@ from amltool.configuration.folder import FOLDER, Files
 from amltool.configuration.runconfig import FILE_PLACEHOLDER, RunConfiguration, is_name
 from amltool.errors import ConfigurationError
 from amltool.limits import Level, Problem, shown
+
+if TYPE_CHECKING:
+    from amltool.configuration.dependencies import CondaDependencies, SparkDependencies
 
 _DEPENDENCY_KEYS = {"CondaDependenciesFile": "conda", "SparkDependenciesFile": "spark"}
 
@@ -97,7 +101,10 @@ def _dependency_problems(files: Files, paths: Collection[str], named: dict[str, 
     """The mistakes of the dependency files that are named, and of those of the usual names."""
     from amltool.configuration.dependencies import read_conda_dependencies, read_spark_dependencies
 
-    readers = {"conda": read_conda_dependencies, "spark": read_spark_dependencies}
+    readers: dict[str, Callable[[bytes, str], CondaDependencies | SparkDependencies]] = {
+        "conda": read_conda_dependencies,
+        "spark": read_spark_dependencies,
+    }
     usual = {f"{FOLDER}/{kind}_dependencies.yml": kind for kind in readers}
     problems: list[Problem] = []
     for path, kind in {**usual, **named}.items():

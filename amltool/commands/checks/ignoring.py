@@ -112,7 +112,7 @@ def _odd_bytes(file: IgnoreFile) -> list[Problem]:
     problems: list[Problem] = []
     if file.has_byte_order_mark:
         message = (
-            f"{file.name} begins with a byte order mark (BOM). It is read here; azureml-core lost the first pattern."
+            f"{file.name} begins with a byte order mark (BOM): read here, but azureml-core lost the first pattern."
         )
         problems.append(Problem("ignore-bom", Level.WARNING, message, f"Save {file.name} as UTF-8 without BOM."))
     if file.has_carriage_returns:

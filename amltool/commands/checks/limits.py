@@ -69,7 +69,8 @@ def file_problems(sizes: Mapping[str, int], max_file_size: int | None, ignore_fi
             Level.ERROR,
             f"{len(over):,} file{' is' if len(over) == 1 else 's are'} over {format_size(max_file_size)}:\n"
             + "\n".join(rows + more),
-            f"Do one of these:\n  1. Leave out what a run does not need: add to {ignore_file or '.amlignore'}\n\n{lines}\n\n"
+            f"Do one of these:\n  1. Leave out what a run does not need: add to {ignore_file or '.amlignore'}\n\n"
+            f"{lines}\n\n"
             f"     and take it out of Git's index:\n\n     {untrack_command(paths)}\n\n"
             f'  2. Raise the limit: max_file_size = "{-(-heaviest[0][1] // (1 << 20))} MB" in [tool.amltool] of '
             "pyproject.toml, or in aml_config/project.yml.",

@@ -12,10 +12,10 @@ from pathlib import Path
 from amltool.git.command import Git
 from amltool.history.history import History
 from amltool.run import RunRecord, RunStatus, new_run_id, timestamp
-from tests.repositories import make_repository
+from tests.repositories import git, make_repository, write_files
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "Ada's \"own\" models"
+NAME = 'Ada\'s "own" models'
 """A folder's name that a careless script would trip over."""
 
 LIMITS = '[tool.amltool.limits]\nwarn_size = "4 KB"\nmax_size = "8 KB"\nmax_files = 20\n'
@@ -91,3 +91,14 @@ def record_run(folder: Path, number: int = 1) -> RunRecord:
     )  # fmt: skip
     History(git).record([record], keep=[commit])
     return record
+
+
+def add(folder: Path, name: str, content: bytes) -> None:
+    write_files(folder, {name: content})
+    git(folder, "add", "--", name)
+
+
+def commit_unchecked(folder: Path, name: str, content: bytes) -> str:
+    add(folder, name, content)
+    git(folder, "commit", "-q", "--no-verify", "-m", name)
+    return head(folder)
