@@ -1,6 +1,7 @@
 """What Git's hooks ask, as values: may this be committed or pushed, what does it weigh, which runs did it concern.
 
-The limits answer is that of ``check`` and ``submit``: what they refuse, a hook refuses, and nothing else.
+The answers are those of the checks, of ``check`` and of ``submit``, from the same functions. This stands before every
+commit, so what a hook does not need is not imported.
 """
 
 from __future__ import annotations
@@ -9,28 +10,26 @@ import contextlib
 import os
 import posixpath
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from amltool.commands.checks.limits import file_problems
-from amltool.commands.weighing import weigh_and_judge
-from amltool.configuration.folder import FOLDER
+import msgspec
+
 from amltool.errors import UserError
 from amltool.files import safe_text
 from amltool.git.command import Git
-from amltool.git.hook_scripts import STRICT_KEY, HookChange, install_scripts, uninstall_scripts
-from amltool.git.refs import tip_of
-from amltool.git.snapshots import survey
-from amltool.layout import NOTES_REF, remote_notes_ref
-from amltool.limits import Level, Limits, Problem, Weight, format_size
-from amltool.project import Project, load_project
+from amltool.git.listing import Beside, list_commit, list_index
+
+if TYPE_CHECKING:
+    from amltool.commands.checks.subject import Subject
+    from amltool.git.hook_scripts import HookChange
+    from amltool.limits import Limits, Problem, Weight
+    from amltool.project import Project
 
 SHORT = 7
 """Hex digits of a commit in a line for people."""
-NAMED_RUNS = 5
-AT_ONCE = 400
-"""Commits in one question: SQLite may take no more than 999 values."""
+BLOCKING = ("pre-commit", "pre-merge-commit", "pre-push")
 LIMITS_PROBLEMS = ("size", "files", "file-size")
 """Warnings that a commit shows; of others it says only how many there are."""
 JUDGED_REFS = ("refs/heads/", "refs/for/")
@@ -39,8 +38,7 @@ SEQUENCES = ("rebase-merge", "rebase-apply", "sequencer")
 """Git's folders while it makes many commits: a line for each would bury what it says itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a hook says (``""``: nothing), and whether Git may not go on."""
 
     text: str = ""
@@ -55,11 +53,17 @@ def answer(hook: str, arguments: Sequence[str], given: bytes) -> Answer:
     """
     if hook not in _ANSWERS:
         raise UserError(f"there is no hook {hook!r}.", f"Name one of: {', '.join(_ANSWERS)}.")
-    git = _repository()
+    looking = Beside(_repository)
+    # Loaded while Git looks for the repository
+    import amltool.commands.checks.subject
+    import amltool.commands.weighing
+    import amltool.project  # noqa: F401
+
+    git = looking.result()
     try:
         return _ANSWERS[hook](git, arguments, given)
     except UserError as error:
-        return Answer(f"amltool, {hook}: {error}", refused=hook in ("pre-commit", "pre-merge-commit", "pre-push"))
+        return Answer(f"amltool, {hook}: {error}", refused=hook in BLOCKING)
 
 
 def is_strict(folder: Path) -> bool:
@@ -67,6 +71,9 @@ def is_strict(folder: Path) -> bool:
 
     Asked when something is wrong already, so what cannot be read counts as no.
     """
+    from amltool.git.hook_scripts import STRICT_KEY
+    from amltool.project import load_project
+
     with contextlib.suppress(UserError, OSError):
         if load_project(folder).settings.strict_hooks:
             return True
@@ -81,6 +88,8 @@ def install_hooks(folder: Path, *, strict: bool = False) -> tuple[HookChange, ..
     Raises:
         UserError: there is no repository, its settings have mistakes, or its hooks cannot be written.
     """
+    from amltool.git.hook_scripts import install_scripts
+
     git = Git.at(folder)
     strict = strict or any(project.settings.strict_hooks for project, _ in _projects(git))
     return install_scripts(git, sys.executable, strict=strict)
@@ -88,6 +97,8 @@ def install_hooks(folder: Path, *, strict: bool = False) -> tuple[HookChange, ..
 
 def uninstall_hooks(folder: Path) -> tuple[HookChange, ...]:
     """Take our hooks away and put back what stood there. Raises UserError as `install_hooks`."""
+    from amltool.git.hook_scripts import uninstall_scripts
+
     return uninstall_scripts(Git.at(folder))
 
 
@@ -104,6 +115,9 @@ def _projects(git: Git) -> list[tuple[Project, str]]:
 
     A hook runs at the top whichever folder Git was called from, so it cannot mean "the project I am in".
     """
+    from amltool.configuration.folder import FOLDER
+    from amltool.project import load_project
+
     prefixes = [""]
     if not (git.top / FOLDER).is_dir():
         listed = git.run("ls-files", "-z", "--", f":(glob)**/{FOLDER}/*")
@@ -113,50 +127,88 @@ def _projects(git: Git) -> list[tuple[Project, str]]:
 
 
 def _look_at_index(git: Git, arguments: Sequence[str], given: bytes) -> Answer:  # noqa: ARG001
-    from amltool.commands.checking import check
-    from amltool.commands.opening import Opened
+    from amltool.commands.checks.subject import Subject
+    from amltool.limits import Level
 
-    refusals, warnings = [], []
+    refusals: list[str] = []
+    warnings: list[str] = []
     for project, prefix in _projects(git):
-        problems: list[dict[str, str]] = check(Opened(git, project, prefix), staged=True)["problems"]
-        errors = [problem for problem in problems if problem["level"] == Level.ERROR.value]
+        subject = Subject(git, project.root, prefix, project.settings, list_index(git, prefix), None)
+        problems = [*_weighed(subject)[1], *_others(subject)]
+        errors = [problem for problem in problems if problem.level is Level.ERROR]
         where = f" of the project {safe_text(prefix)}" if prefix else ""
         if errors:
-            refusals.append(f"amltool refuses this commit, as it would refuse to run the snapshot{where}.")
-            refusals += [f"{problem['message']}\n\n{problem['remedy']}".strip() for problem in errors]
-        warnings += [_warning(problem) for problem in problems if problem not in errors and _is_of_limits(problem)]
-        others = sum(not _is_of_limits(problem) for problem in problems if problem not in errors)
-        if others:
+            refusals += [f"amltool refuses this commit{where}.", *map(_shown, errors)]
+        told = [problem for problem in problems if problem not in errors and problem.id in LIMITS_PROBLEMS]
+        warnings += [f"amltool: {problem.message}\n{problem.remedy}".rstrip() for problem in told]
+        if others := len(problems) - len(errors) - len(told):
             warnings.append(f"amltool: {others} warning{'s' * (others != 1)}{where}, see: amltool check --staged")
     if not refusals:
         return Answer("\n".join(warnings))
     return Answer("\n\n".join((*refusals, "To commit all the same: git commit --no-verify")), refused=True)
 
 
-def _is_of_limits(problem: dict[str, str]) -> bool:
-    return problem["id"] in LIMITS_PROBLEMS
+def _weighed(subject: Subject) -> tuple[Weight, list[Problem]]:
+    """What a snapshot weighs, and what the limits say of it and of its single files."""
+    from amltool.commands.checks.limits import file_problems
+    from amltool.commands.checks.subject import select_snapshot
+    from amltool.commands.weighing import weigh_and_judge
+
+    settings = subject.settings
+    selected = select_snapshot(subject, settings.limits.profile)
+    weight, problems = weigh_and_judge(selected.sizes, settings.limits, subject.root, selected.ignore_file)
+    name = selected.ignore_file.name if selected.ignore_file else None
+    return weight, [*problems, *file_problems(selected.sizes, settings.max_file_size, name)]
 
 
-def _warning(problem: dict[str, str]) -> str:
-    return f"amltool: {problem['message']}\n{problem['remedy']}".rstrip()
+def _others(subject: Subject) -> list[Problem]:
+    """What may not be committed whatever it weighs: secrets in what is staged, configuration that cannot be used."""
+    from amltool.commands.checks.secrets import LARGEST_TEXT, secret_problems
+    from amltool.configuration.folder import FOLDER, Files, working_files
+
+    problems = secret_problems(subject.changed(LARGEST_TEXT), subject.settings.secrets_allow)
+    inside = [path[len(FOLDER) + 1 :] for path in subject.listing.paths if path.startswith(f"{FOLDER}/")]
+    if not inside:
+        return problems
+    from amltool.commands.checks.configuration import configuration_problems
+
+    files = Files(subject.read, lambda: sorted(name for name in inside if "/" not in name))
+    return [
+        *problems,
+        *configuration_problems(files, frozenset(subject.listing.paths), working_files(subject.root)),
+    ]
+
+
+def _shown(problem: Problem) -> str:
+    return f"{problem.message}\n\n{problem.remedy}".strip()
 
 
 def _look_at_push(git: Git, arguments: Sequence[str], given: bytes) -> Answer:
+    from amltool.commands.hook_history import unpushed_history
+    from amltool.limits import Level
+
     projects = _projects(git)
     refusals: list[str] = []
     for commit, branches in _tips(git, given).items():
         for project, prefix in projects:
-            found = _weighed(git, project, prefix, commit)
-            errors = [problem for problem in found[1] if problem.level is Level.ERROR] if found else []
+            subject = _commit_subject(git, project, prefix, commit)
+            errors = [problem for problem in _weighed(subject)[1] if problem.level is Level.ERROR]
             if errors:
                 named = f"The tip {commit[:SHORT]} of {safe_text(', '.join(branches))} is over the limits."
-                refusals.append(f"amltool refuses this push. {named}")
-                refusals += [str(problem) for problem in errors]
-    unpushed = _unpushed_history(git, arguments, projects)
+                refusals += [f"amltool refuses this push. {named}", *map(_shown, errors)]
+    remote, url = (*arguments, "", "")[:2]
+    wanted = any(project.settings.warn_unpushed_history for project, _ in projects)
+    unpushed = unpushed_history(git, remote, url) if wanted else ""
     if not refusals:
         return Answer(unpushed)
     refusals.append("To push all the same: git push --no-verify")
     return Answer("\n\n".join(filter(None, (*refusals, unpushed))), refused=True)
+
+
+def _commit_subject(git: Git, project: Project, prefix: str, commit: str) -> Subject:
+    from amltool.commands.checks.subject import Pushed, Subject
+
+    return Subject(git, project.root, prefix, project.settings, list_commit(git, commit, prefix), Pushed(commit))
 
 
 def _tips(git: Git, given: bytes) -> dict[str, list[str]]:
@@ -172,49 +224,25 @@ def _tips(git: Git, given: bytes) -> dict[str, list[str]]:
     return tips
 
 
-def _weighed(git: Git, project: Project, prefix: str, commit: str) -> tuple[Weight, tuple[Problem, ...]] | None:
-    """What a commit's snapshot weighs and what the limits say; ``None`` where it has no such project."""
-    if prefix and git.ask("cat-file", "-e", f"{commit}:{prefix}")[0] != 0:
-        return None
-    limits = project.settings.limits
-    found = survey(git, prefix, ".", limits.profile, commit)
-    weight, problems = weigh_and_judge(found.sizes, limits, project.root, found.ignore_file)
-    name = found.ignore_file.name if found.ignore_file else None
-    return weight, (*problems, *file_problems(found.sizes, project.settings.max_file_size, name))
-
-
-def _unpushed_history(git: Git, arguments: Sequence[str], projects: Sequence[tuple[Project, str]]) -> str:
-    """A line where the run history here is not on the Git remote, as far as is known without asking it."""
-    remote, url = (*arguments, "", "")[:2]
-    here = tip_of(git, NOTES_REF)
-    wanted = any(project.settings.warn_unpushed_history for project, _ in projects)
-    if here is None or not wanted or not remote or remote == url:
-        return ""
-    there = tip_of(git, remote_notes_ref(remote))
-    if there is not None and git.ask("merge-base", "--is-ancestor", here, there)[0] == 0:
-        return ""
-    return (
-        f"amltool: the run history here is not on {safe_text(remote)} yet: amltool history.push "
-        "(to hear no more of it: warn_unpushed_history: false)"
-    )
-
-
 def _weigh_commit(git: Git, arguments: Sequence[str], given: bytes) -> Answer:  # noqa: ARG001
     if git.head is None or any((git.git_dir / folder).exists() for folder in SEQUENCES):
         return Answer()
-    weighed = [
-        (_fullness(found[0], project.settings.limits), prefix, found[0], project.settings.limits)
-        for project, prefix in _projects(git)
-        if (found := _weighed(git, project, prefix, git.head)) is not None
-    ]
-    if not weighed:
-        return Answer()
-    fullness, prefix, weight, limits = max(weighed, key=lambda each: each[:2])
+    lines = {}
+    for project, prefix in _projects(git):
+        weight, problems = _weighed(_commit_subject(git, project, prefix, git.head))
+        lines[_fullness(weight, project.settings.limits)] = _weight_line(git.head, prefix, weight, project, problems)
+    return Answer(lines[max(lines)])
+
+
+def _weight_line(commit: str, prefix: str, weight: Weight, project: Project, problems: Sequence[Problem]) -> str:
+    from amltool.limits import Level, format_size
+
+    limits = project.settings.limits
     where = f" of {safe_text(prefix)}" if prefix else ""
-    said = f"amltool: snapshot {git.head[:SHORT]}{where} weighs {_amounts(weight, limits)}"
-    if fullness > 1:
-        return Answer(f"{said}: over the limits, see: amltool check")
-    return Answer(f"{said}: warned of above {_round(limits.warn_size)}" if weight.size > limits.warn_size else said)
+    said = f"amltool: snapshot {commit[:SHORT]}{where} weighs {_amounts(weight, limits)}"
+    if any(problem.level is Level.ERROR for problem in problems):
+        return f"{said}: over the limits, see: amltool check"
+    return f"{said}: above {format_size(limits.warn_size)} is a warning" if problems else said
 
 
 def _fullness(weight: Weight, limits: Limits) -> float:
@@ -223,48 +251,20 @@ def _fullness(weight: Weight, limits: Limits) -> float:
     return max(weight.size / max(limits.max_size, 1), files)
 
 
-def _round(limit: int) -> str:
-    return format_size(limit).replace(".00 ", " ")
-
-
 def _amounts(weight: Weight, limits: Limits) -> str:
-    size = f"{format_size(weight.size)} of {_round(limits.max_size)} ({weight.size / max(limits.max_size, 1):.0%})"
+    from amltool.limits import format_size
+
+    most = format_size(limits.max_size).replace(".00 ", " ")
+    size = f"{format_size(weight.size)} of {most} ({weight.size / max(limits.max_size, 1):.0%})"
     if limits.max_files is None:
         return f"{size} in {weight.files:,} files"
     return f"{size} in {weight.files:,} of {limits.max_files:,} files ({weight.files / max(limits.max_files, 1):.0%})"
 
 
 def _name_rewritten_runs(git: Git, arguments: Sequence[str], given: bytes) -> Answer:
-    if tip_of(git, NOTES_REF) is None:
-        return Answer()
-    rewritten = dict(_rewritten(git, arguments, given))
-    if not rewritten:
-        return Answer()
-    from amltool.history.history import History
+    from amltool.commands.hook_history import rewritten_runs
 
-    commits = list(rewritten)
-    found = (History(git).runs_of_commit(*commits[at : at + AT_ONCE]) for at in range(0, len(commits), AT_ONCE))
-    runs = list({run.run_id: run for part in found for run in part}.values())
-    if not runs:
-        return Answer()
-    count = f"{len(runs)} recorded run{'s' * (len(runs) != 1)}"
-    lines = [f"amltool: {count} of commits just rewritten; the snapshots are kept, so they can be run again:"]
-    for run in runs[:NAMED_RUNS]:
-        old = run.record.commit if run.record.commit in rewritten else run.record.base_commit
-        lines.append(f"  amltool rerun {run.run_id}  ({old[:SHORT]}, now {rewritten[old][:SHORT]})")
-    if len(runs) > NAMED_RUNS:
-        lines.append(f"  and {len(runs) - NAMED_RUNS} more: amltool runs")
-    return Answer("\n".join(lines))
-
-
-def _rewritten(git: Git, arguments: Sequence[str], given: bytes) -> Iterator[tuple[str, str]]:
-    """Old and new ids. pre-commit hands a hook it runs first no input here: then an amended commit is in the reflog."""
-    lines = [line.split() for line in given.decode("ascii", "replace").splitlines()]
-    yield from ((parts[0], parts[1]) for parts in lines if len(parts) >= 2)
-    if not lines and tuple(arguments[:1]) == ("amend",) and git.head is not None:
-        before = git.resolve("HEAD@{1}")
-        if before is not None:
-            yield before, git.head
+    return Answer(rewritten_runs(git, next(iter(arguments), ""), given))
 
 
 _ANSWERS: dict[str, Callable[[Git, Sequence[str], bytes], Answer]] = {

@@ -74,7 +74,7 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     snapshot = take_snapshot(opened, wanted, watcher)
     request = _request(opened, wanted, snapshot, watcher)
     if snapshot.commit != opened.git.head:
-        # HEAD is kept by its branch for the moment; the run keeps it as soon as it goes on by itself
+        # HEAD is kept by its branch for the moment; the run keeps it when it lasts, and in any case with its record
         from amltool.git.notes import keep_snapshots
 
         keep_snapshots(opened.git, [snapshot.commit])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
@@ -54,6 +55,7 @@ def scrubbed_environment(extra: Mapping[str, str] | None = None) -> dict[str, st
     environment["GIT_OPTIONAL_LOCKS"] = "0"
     environment["LC_ALL"] = "C"
     environment["GIT_NO_LAZY_FETCH"] = "1"
+    environment["GIT_NO_REPLACE_OBJECTS"] = "1"  # an id stands for its own bytes, and for no others
     if extra:
         environment.update(extra)
     return environment
@@ -71,6 +73,7 @@ class Git:
         self.git_dir = git_dir
         self.common_dir = common_dir
         self.head = head
+        self._reader: ObjectReader | None = None
 
     @classmethod
     def at(cls, folder: Path) -> Git:
@@ -182,8 +185,20 @@ class Git:
 
     @contextmanager
     def objects(self, environment: Mapping[str, str] | None = None) -> Iterator[ObjectReader]:
-        """A reader of many objects through one process."""
-        process = subprocess.Popen(
+        """A reader of many objects through one process; it is kept and used again where no variables are asked for."""
+        if environment:
+            reader = ObjectReader(self._start_reader(environment))
+            try:
+                yield reader
+            finally:
+                reader.close()
+            return
+        if self._reader is None or self._reader.is_broken:
+            self._reader = ObjectReader(self._start_reader(None))
+        yield self._reader
+
+    def _start_reader(self, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             ["git", "cat-file", "--batch"],
             cwd=self.top,
             env=scrubbed_environment(environment),
@@ -191,35 +206,50 @@ class Git:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-        try:
-            yield ObjectReader(requests, answers)
-        finally:
-            requests.close()
-            answers.close()
-            process.wait()
 
 
 class ObjectReader:
     """Reads objects by id (or any revision without a newline) from a running ``git cat-file --batch``."""
 
-    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
-        self._requests = requests
-        self._answers = answers
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._requests = cast(IO[bytes], process.stdin)
+        self._answers = cast(IO[bytes], process.stdout)
+        self._asking = False
+        self._ended = weakref.finalize(self, _end, process)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a read was cut short or Git ended: what comes next would be the answer to something else."""
+        return self._asking or self._process.poll() is not None
 
     def read(self, name: str) -> tuple[str, bytes] | None:
         """Type and content of an object, ``None`` when it is missing."""
+        self._asking = True
         self._requests.write(os.fsencode(name) + b"\n")
         self._requests.flush()
         header = self._answers.readline()
         if not header:
             raise GitError(("cat-file", "--batch"), 128, b"the process ended")
         if header.endswith((b" missing\n", b" ambiguous\n")):
+            self._asking = False
             return None
         _, kind, size = header.rsplit(b" ", 2)
         content = self._answers.read(int(size))
         self._answers.read(1)
+        self._asking = False
         return kind.decode(), content
+
+    def close(self) -> None:
+        """End the process."""
+        self._ended()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        with suppress(OSError, ValueError):
+            cast(IO[bytes], stream).close()
+    process.wait()
 
 
 def tree_names(content: bytes, id_length: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from amltool.git.command import Git, ObjectReader
 from amltool.git.note_tree import NoteTree
-from amltool.git.notes import EXACT, write
+from amltool.git.notes import write
 from amltool.git.objects import NewObjects, parse_time, parse_tree_id
 from amltool.git.reading_notes import differing
 from amltool.layout import NOTES_REF
@@ -25,7 +25,7 @@ def merge(git: Git, ours: str, theirs: str) -> str:
         GitError: the repository cannot be written.
     """
     new = NewObjects(len(ours))
-    with git.objects(EXACT) as reader:
+    with git.objects() as reader:
         tip = _merged(git, reader, ours, theirs, new)
     new.write(git)
     return tip

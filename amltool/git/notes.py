@@ -26,9 +26,6 @@ LOOK_BACK = 24
 """How many of the newest commits of the snapshots ref are looked through before a snapshot is added (again): adding
 it twice costs one small object, walking the whole ref costs time with every run."""
 
-EXACT = {"GIT_NO_REPLACE_OBJECTS": "1"}
-"""A replaced object would be read as another than the one its id names."""
-
 
 @dataclass(frozen=True, slots=True)
 class Addition:
@@ -110,7 +107,7 @@ def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: s
 def _try_to_write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> list[Move] | None:
     tips = {ref: tip_of(git, ref) for ref in refs}
     new = NewObjects(digits)
-    with git.objects(EXACT) as reader:
+    with git.objects() as reader:
         moves = expect(tips, change(reader, tips, new))
         if not moves:
             return []
@@ -126,7 +123,7 @@ def _try_to_write(git: Git, refs: Sequence[str], digits: int, change: Change, me
 def note_of(git: Git, commit: str) -> bytes | None:
     """The note of one commit, ``None`` where it has none."""
     _require_id(commit)
-    with git.objects(EXACT) as reader:
+    with git.objects() as reader:
         return NoteTree(reader, tip_of(git, NOTES_REF), len(commit)).get(commit)
 
 

@@ -10,7 +10,6 @@ from typing import IO, NamedTuple, cast
 from amltool.errors import DamagedError
 from amltool.git.command import Git, GitError, scrubbed_environment
 from amltool.git.note_tree import NoteTree
-from amltool.git.notes import EXACT
 from amltool.git.objects import LENGTHS
 
 PIPE_SIZE = 1 << 20
@@ -31,7 +30,7 @@ def read_notes(git: Git, tip: str) -> Iterator[Note]:
     Raises:
         GitError: the tip is not there, or not a tree of notes.
     """
-    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tip, environment=EXACT)
+    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tip)
     commits, blobs = _parse_listing(listed)
     for commit, blob, content in zip(commits, blobs, read_blobs(git, blobs), strict=True):
         yield Note(commit, blob, content)
@@ -52,7 +51,7 @@ def changed_notes(git: Git, old: str, new: str) -> tuple[list[str], Iterator[Not
 def differing(git: Git, old: str, new: str) -> list[str]:
     """The commits whose note differs between two tips, in order. Raises GitError where a tip is not there."""
     listed = git.run(
-        "diff-tree", "-r", "-z", "--no-renames", "--name-only", "--no-ext-diff", old, new, environment=EXACT
+        "diff-tree", "-r", "-z", "--no-renames", "--name-only", "--no-ext-diff", old, new
     )
     return sorted({commit for path in listed.split(b"\0") if (commit := _commit_of(path)) is not None})
 
@@ -60,7 +59,7 @@ def differing(git: Git, old: str, new: str) -> list[str]:
 def _notes_of(git: Git, tip: str, commits: list[str]) -> Iterator[Note]:
     if not commits:
         return
-    with git.objects(EXACT) as reader:
+    with git.objects() as reader:
         tree = NoteTree(reader, tip, len(commits[0]))
         for commit in commits:
             try:
@@ -98,7 +97,7 @@ def read_blobs(git: Git, blobs: Sequence[str]) -> Iterator[bytes | None]:
     process = subprocess.Popen(
         ["git", "cat-file", "--batch", "--buffer"],
         cwd=git.top,
-        env=scrubbed_environment(EXACT),
+        env=scrubbed_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -253,7 +253,11 @@ def _ruling_ignore_file(
         elif name in committed:
             if committed[name].mode == LINK_MODE or committed[name].mode == SUBMODULE_MODE:
                 raise UserError(f"{name} is a link.", "Make it a file: a link would rule differently elsewhere.")
-            return IgnoreFile(name, git.run("cat-file", "blob", committed[name].object_id))
+            with git.objects() as objects:
+                found = objects.read(committed[name].object_id)
+            if found is None:
+                raise UserError(f"The content of {name} is missing from this clone.", "Fetch it: git fetch --refetch")
+            return IgnoreFile(name, found[1])
     return None
 
 

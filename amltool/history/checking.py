@@ -8,7 +8,6 @@ from enum import Enum
 
 from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, GitError
-from amltool.git.notes import EXACT
 from amltool.git.reading_notes import Note, read_notes
 from amltool.git.refs import stale_locks, tip_of
 from amltool.history.index import Index
@@ -139,13 +138,13 @@ def _check_records(records: dict[str, list[tuple[_Line, RunRecord]]], spoken_of:
 
 def _check_snapshots(git: Git, records: dict[str, list[tuple[_Line, RunRecord]]]) -> Iterator[Finding]:
     tip = tip_of(git, SNAPSHOTS_REF)
-    kept = set(git.run("rev-list", tip, environment=EXACT).decode().split()) if tip else set()
+    kept = set(git.run("rev-list", tip).decode().split()) if tip else set()
     runs: dict[str, str] = {}
     for found in records.values():
         for _, record in found:
             if record.commit not in kept:
                 runs.setdefault(record.commit, record.run_id)
-    with git.objects(EXACT) as reader:
+    with git.objects() as reader:
         for commit, run_id in runs.items():
             there = reader.read(commit)
             if there is None or there[0] != "commit":

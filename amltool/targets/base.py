@@ -47,6 +47,8 @@ FOLLOW_S = 0.05
 """How long one look at a running command may wait, in seconds: the most a console line is late here."""
 SHORT_FOLLOW_S = 0.01
 """The same at the beginning: the end of a short run should not be waited for."""
+KEEP_AFTER_S = 1.0
+"""A run that lasts longer keeps its snapshot at once; a shorter one keeps it with its record."""
 CONSOLE_BLOCK = 1 << 20
 PREPARED_FILE = "prepared.json"
 
@@ -233,9 +235,8 @@ def _prepared(run: Drive) -> Prepared:
 
 def _follow(run: Drive) -> None:
     target = run.target
-    run.keep_snapshot()
     console = ConsoleReader(target.host, run.folder, run.console_offset)
-    canceled = False
+    canceled = kept = False
     begun = time.monotonic()
     while True:
         look_s = min(FOLLOW_S, max(SHORT_FOLLOW_S, (time.monotonic() - begun) / 20))
@@ -244,6 +245,9 @@ def _follow(run: Drive) -> None:
             run.watcher.console(block)
         if seen.state is not LaunchState.RUNNING:
             break
+        if not kept and time.monotonic() - begun > KEEP_AFTER_S:
+            run.keep_snapshot()
+            kept = True
         if run.entry.cancel_asked and not canceled:
             target.launcher.cancel(target.host, run.folder, run.state.handle)
             canceled = True

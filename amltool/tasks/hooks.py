@@ -52,7 +52,17 @@ def run(context: Context, hook: str) -> Outcome:
 
 def _show(changes: tuple[HookChange, ...], *, json: bool) -> None:
     if json:
-        print_json(changes)
+        print_json(
+            [
+                {
+                    "name": change.name,
+                    "done": change.done.name.lower(),
+                    "reason": change.reason,
+                    "place": str(change.place),
+                }
+                for change in changes
+            ]
+        )
         return
     width = max(len(change.name) for change in changes)
     for change in changes:

@@ -66,8 +66,11 @@ def ignore_problems(looked: Looked) -> list[Problem]:
     if utf16:
         return problems
     problems += _odd_bytes(file)
-    on_disk = _files_beside(looked) if looked.is_working_folder else []
-    problems += _unused(looked, file, on_disk)
+    on_disk = _files_on_disk(looked)
+    # A .gitignore is written for what may come, and holds whole templates: there it is only a note
+    if file.name == IGNORE_FILES[0] and (said := _unused(looked, file, on_disk)):
+        remedy = "Mend what is misspelled; the rest does no harm."
+        problems.append(Problem("ignore-unused", Level.WARNING, said, remedy))
     problems += _read_otherwise(looked, file)
     if file.name == IGNORE_FILES[0]:
         problems += _ignored_by_git(looked, file, on_disk)
@@ -83,6 +86,8 @@ def ignore_notes(looked: Looked) -> list[str]:
         return ["No ignore file rules the snapshot: there is neither .amlignore nor .gitignore at its root."]
     other = IGNORE_FILES[1] if file.name == IGNORE_FILES[0] and IGNORE_FILES[1] in looked.sizes else None
     notes = [f"{file.name} rules the snapshot{f', {other} does not' if other else ''}."]
+    if file.name != IGNORE_FILES[0] and (said := _unused(looked, file, _files_on_disk(looked))):
+        notes.append(said)
     left_out = select(looked.sizes, file, looked.profile, looked.git.layout.cache).excluded
     if left_out:
         size = sum(looked.sizes[path] for path in left_out)
@@ -122,8 +127,10 @@ def _odd_bytes(file: IgnoreFile) -> list[Problem]:
     return problems
 
 
-def _files_beside(looked: Looked) -> list[str]:
+def _files_on_disk(looked: Looked) -> list[str]:
     """Files on disk that are not in Git, those it ignores among them; a folder of only such ones ends in ``/``."""
+    if not looked.is_working_folder:
+        return []
     content = looked.git.run(
         "ls-files", "-z", "--others", "--directory", "--no-empty-directory", "--", looked.prefix or ".",
         environment={"GIT_LITERAL_PATHSPECS": "1"},
@@ -132,7 +139,8 @@ def _files_beside(looked: Looked) -> list[str]:
     return [path[start:] for path in os.fsdecode(content).split("\0") if path[start:]]
 
 
-def _unused(looked: Looked, file: IgnoreFile, on_disk: Sequence[str]) -> list[Problem]:
+def _unused(looked: Looked, file: IgnoreFile, on_disk: Sequence[str]) -> str:
+    """The sentence about patterns that match nothing, empty where each matches something."""
     # `folder/` as a file within it, so that the pattern that names the folder counts as used
     paths = [*looked.sizes, *(f"{path}." if path.endswith("/") else path for path in on_disk)]
     rules = [
@@ -141,12 +149,11 @@ def _unused(looked: Looked, file: IgnoreFile, on_disk: Sequence[str]) -> list[Pr
         if rule.pattern.strip("/") not in WRITTEN_BY_OTHERS
     ]
     if not rules:
-        return []
+        return ""
     named = ", ".join(f"{shown(rule.pattern)} (line {rule.line})" for rule in rules[:MOST_NAMED])
     more = f" and {len(rules) - MOST_NAMED} more" if len(rules) > MOST_NAMED else ""
     one = len(rules) == 1
-    message = f"{file.name}: {len(rules)} pattern{' matches' if one else 's match'} nothing here: {named}{more}."
-    return [Problem("ignore-unused", Level.WARNING, message, "Mend what is misspelled; the rest does no harm.")]
+    return f"{file.name}: {len(rules)} pattern{' matches' if one else 's match'} nothing here: {named}{more}."
 
 
 def _read_otherwise(looked: Looked, file: IgnoreFile) -> list[Problem]:
@@ -160,9 +167,12 @@ def _read_otherwise(looked: Looked, file: IgnoreFile) -> list[Problem]:
     problems: list[Problem] = []
     differing = differs_from_git(looked.sizes, file, ignored, looked.git.layout.cache)
     for difference in differing[:MOST_NAMED]:
-        here, there = ("leaves out", "keeps") if difference.excluded else ("keeps", "leaves out")
+        name = shown(difference.path)
+        here, there = f"keeps {name}", "leaves it out"
+        if difference.excluded:
+            here, there = f"leaves out {name}", "keeps it"
         why = f" ({difference.decided_by})" if difference.decided_by else ""
-        message = f"{file.name}: a snapshot {here} {shown(difference.path)}, Git {there} it{why}."
+        message = f"{file.name}: a snapshot {here}, Git {there}{why}."
         problems.append(Problem("ignore-differs", Level.WARNING, message, "Say it with a pattern both read alike."))
     return problems
 

@@ -29,8 +29,8 @@ _ACCESS_KEY = re.compile(
     rb"(?:Account|Access|Storage)_?Key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9+/]{40,}={0,2}", re.IGNORECASE
 )
 _DIGEST = re.compile(rb"sha-?\d{3}|digest|integrity|checksum|signature|\bhash", re.IGNORECASE)
-_SIGNATURE = re.compile(rb"(?<![A-Za-z0-9])sig=[A-Za-z0-9%+/_-]{16,}")
-_SAS_PART = re.compile(rb"(?<![A-Za-z0-9])s[ve]=20[0-9]{2}-")
+_SIGNATURE = re.compile(rb"(?<![A-Za-z])sig=[A-Za-z0-9%+/_-]{16,}")
+_SAS_PART = re.compile(rb"(?<![A-Za-z])s[ve]=20[0-9]{2}-")
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
     rb"(?:[\s\"',+(]|\\[nrt]){1,80}(?:[A-Za-z0-9+/=]{16}|(?:Proc-Type|DEK-Info|Version|Comment):)"

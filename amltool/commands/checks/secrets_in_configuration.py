@@ -20,7 +20,7 @@ _LINE = re.compile(
     rf"""^\s*(?:#\s*|-\s*)*["']?[\w.-]*{_NAME}["']?\s*[:=]\s*["']?([^\s"'#][^\s"']*)["']?,?\s*\Z""", re.I
 )
 _WITHIN = re.compile(
-    r"(?:password|pwd|(?:account|access)[_-]?key|secret)\s*=\s*([^;\s\"'&]{3,})|[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@",
+    r"(?:password|pwd|(?:account|access)[_-]?key|(?<!AzureMl)secret)\s*=\s*([^;\s\"'&]{3,})|[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(r"\$\{?\w+\}?|\$\(.*\)|<.*>|\{\{.*\}\}|%\w+%|\*+|\.\.\.|null|~|true|false|none", re.I)

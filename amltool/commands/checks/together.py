@@ -14,7 +14,7 @@ from amltool.commands.checks.secrets import LARGEST_TEXT, secret_problems
 from amltool.commands.opening import Opened
 from amltool.configuration.folder import FOLDER, Files, read_if_there, working_files
 from amltool.errors import UserError
-from amltool.git.listing import Blob, Listing, contents, file_sizes, list_commit, list_index, read_file
+from amltool.git.listing import Blob, Listing, contents, file_sizes, list_commit, list_index, read_file, staged_blobs
 from amltool.git.snapshots import Survey
 from amltool.limits import Problem
 
@@ -41,7 +41,15 @@ class Seen(msgspec.Struct, frozen=True):
             return None
 
     def texts(self) -> Iterator[tuple[str, bytes | None]]:
-        """Path and content of every file that a submit would take; ``None`` for one that is too large to look into."""
+        """Path and content of every file that a submit would take, or of those that are staged if any are.
+
+        The content is ``None`` for a file that is too large to look into.
+        """
+        if not self.on_disk and self.commit is None:
+            staged = staged_blobs(self.opened.git, self.opened.prefix)
+            if staged is not None:
+                yield from ((blob.path, content) for blob, content in contents(self.opened.git, staged, LARGEST_TEXT))
+                return
         changed = {change.path for change in self.found.changes if change.size is not None}
         blobs = [Blob(file.path, file.object_id) for file in self.found.files if file.path not in changed]
         for blob, content in contents(self.opened.git, blobs, LARGEST_TEXT):

@@ -14,7 +14,7 @@ from amltool.history.history import History
 from amltool.run import RunRecord, RunStatus, new_run_id, timestamp
 from tests.repositories import git, make_repository, write_files
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAME = 'Ada\'s "own" models'
 """A folder's name that a careless script would trip over."""
 

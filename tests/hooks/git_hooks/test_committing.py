@@ -109,7 +109,7 @@ def test_a_warning_is_seen_and_does_not_block(repository: Path) -> None:
 
     assert said.exit_code == 0
     assert "Your total snapshot size is 4.9" in said.lines[0]
-    assert "warned of above" in said.lines[-1]
+    assert "is a warning" in said.lines[-1]
 
 
 def test_mistaken_settings_are_refused_with_file_and_line(repository: Path) -> None:
@@ -134,4 +134,4 @@ def test_each_project_of_a_repository_has_its_own_limits(tmp_path: Path) -> None
 
     assert beside.exit_code == 0
     assert inside.exit_code == 1
-    assert "the snapshot of the project a b." in inside.text
+    assert "amltool refuses this commit of the project a b." in inside.text

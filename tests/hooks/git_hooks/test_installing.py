@@ -119,14 +119,14 @@ def test_a_hook_in_another_language_is_chained_with_its_arguments_and_input(plai
     write_hook(plain, "pre-push", script)
     install_hooks(plain)
     git(tmp_path, "init", "-q", "--bare", "bare.git")
-    git(plain, "remote", "add", "far away", str(tmp_path / "bare.git"))
+    git(plain, "remote", "add", "origin", str(tmp_path / "bare.git"))
 
-    passed = tell_git(plain, "push", "-q", "far away", "HEAD:refs/heads/good")
+    passed = tell_git(plain, "push", "-q", "origin", "HEAD:refs/heads/good")
     add(plain, "big.bin", HEAVY)
     git(plain, "commit", "-q", "--no-verify", "-m", "big")
-    refused = tell_git(plain, "push", "-q", "far away", "HEAD:refs/heads/bad")
+    refused = tell_git(plain, "push", "-q", "origin", "HEAD:refs/heads/bad")
 
-    assert f"['seen', ['far away', '{tmp_path / 'bare.git'}'], 'refs/heads/good']" in passed.text
+    assert f"['seen', ['origin', '{tmp_path / 'bare.git'}'], 'refs/heads/good']" in passed.text
     assert passed.exit_code == 0
     assert "'refs/heads/bad'" in refused.text
     assert REFUSED in refused.text  # ours read the same input after it
