@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from amltool.commands.verdicts import VerdictReport
 
 STATUS_STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
+LONGEST_VALUE = 48
 WIDE = 200
 """Columns assumed where the output is not a terminal, so that nothing is cut in a pipe."""
 
@@ -70,9 +71,10 @@ def _terminal_width() -> int:
 
 
 def number(value: object) -> str:
-    """A metric for people: six significant digits."""
+    """A metric for people: six significant digits; what is no number in at most `LONGEST_VALUE` characters."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
+        text = ", ".join(map(number, value)) if isinstance(value, list) else str(value)
+        return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -98,7 +100,7 @@ def size(count: int | None) -> str:
 
 def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> str:
     """The newest runs: metrics first as the ancestor had them, then what every run has."""
-    metrics = sorted({name for run in runs for name in run.record.metrics})[:4]
+    metrics = sorted({n for run in runs for n, metric in run.record.metrics.items() if metric.min is not None})[:4]
     columns = ["run", "no", "status", "script", "target", "started", "duration", *metrics]
     rows: list[list[object]] = [
         [

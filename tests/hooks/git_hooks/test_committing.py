@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.hooks.git_hooks.hooked import (
     REFUSED,
     add,
     head,
+    run,
     tell_git,
 )
 from tests.repositories import git, make_repository, write_files
@@ -135,3 +138,45 @@ def test_each_project_of_a_repository_has_its_own_limits(tmp_path: Path) -> None
     assert beside.exit_code == 0
     assert inside.exit_code == 1
     assert "amltool refuses this commit of the project a b." in inside.text
+
+
+def test_the_hook_and_check_say_the_same(repository: Path) -> None:
+    add(repository, "data/big.bin", HEAVY)
+
+    said = tell_git(repository, "commit", "-m", "big")
+    problem = json.loads(run(repository, sys.executable, "-m", "amltool", "check", "--staged", "--json").text)[
+        "problems"
+    ][0]
+
+    assert problem["message"] in said.text
+    assert problem["remedy"] in said.text
+
+
+def test_a_single_file_over_its_limit_is_refused(repository: Path) -> None:
+    write_files(repository, {"pyproject.toml": '[tool.amltool]\nmax_file_size = "1 KB"\n'})
+    add(repository, "data.bin", b"x" * 2_000)
+
+    said = tell_git(repository, "commit", "-m", "data")
+
+    assert said.exit_code == 1
+    assert "1 file is over 1.00 KB" in said.text
+
+
+def test_a_secret_that_is_staged_is_refused_and_not_repeated(repository: Path) -> None:
+    canary = "Zm9ydHktdHdvIHNlY3JldHMgYXJlIGVub3VnaCBmb3IgYW55IHN0b3JhZ2UgYWNjb3VudCwgb2theT8hISEhISEhIQ=="[:86] + "=="
+    add(repository, "train.py", f'key = "AccountKey={canary}"\n'.encode())
+
+    said = tell_git(repository, "commit", "-m", "key")
+
+    assert said.exit_code == 1
+    assert "train.py:1" in said.text
+    assert canary[:20] not in said.text
+
+
+def test_a_configuration_file_with_a_mistake_is_refused(repository: Path) -> None:
+    add(repository, "aml_config/local.compute", b'type: "lokal"\n')
+
+    said = tell_git(repository, "commit", "-m", "target")
+
+    assert said.exit_code == 1
+    assert "aml_config/local.compute:1" in said.text

@@ -95,11 +95,11 @@ def test_an_interpreter_that_is_gone_gives_way_to_python3(
 
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
-    """An amltool whose look at the index fails, as a fault of ours would."""
+    """An amltool that fails while it weighs, as a fault of ours would."""
     package = tmp_path / "broken"
     shutil.copytree(ROOT / "amltool", package / "amltool", ignore=shutil.ignore_patterns("__pycache__"))
-    with (package / "amltool/git/snapshots.py").open("a") as file:
-        file.write("\n\ndef survey_index(*given):\n    raise KeyError('planted\\nfault')\n")
+    with (package / "amltool/commands/weighing.py").open("a") as file:
+        file.write("\n\ndef weigh_and_judge(*given):\n    raise KeyError('planted\\nfault')\n")
     return {"PYTHONPATH": str(package)}
 
 
