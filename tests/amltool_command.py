@@ -14,7 +14,8 @@ from tests.repositories import make_repository
 LOCAL = {
     "aml_config/local.compute": 'type: "local"\nnativeSharedDirectory: "~/.azureml/share/"\n',
     "aml_config/local.runconfig": (
-        'ArgumentVector:\n- "$file"\nTarget: "local"\nFramework: "Python"\nPrepareEnvironment: false\nTrackedRun: true\n'
+        'ArgumentVector:\n- "$file"\nTarget: "local"\nFramework: "Python"\n'
+        "PrepareEnvironment: false\nTrackedRun: true\n"
     ),
 }
 
@@ -34,11 +35,15 @@ def amltool(
         result.stderr.decode("utf-8", "surrogateescape"),
     )
     if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command[2:])} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        raise AssertionError(
+            f"{' '.join(command[2:])} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
     return done
 
 
-def submit(folder: Path, script: str = "train.py", *options: str, arguments: tuple[str, ...] = (), **variables: str) -> dict[str, Any]:
+def submit(
+    folder: Path, script: str = "train.py", *options: str, arguments: tuple[str, ...] = (), **variables: str
+) -> dict[str, Any]:
     """Submit to the local target and give the record, however the script ended."""
     words = ["submit", script, "--target", "local", "--json", *options]
     done = amltool(folder, *words, *(("--", *arguments) if arguments else ()), check=False, **variables)
@@ -52,5 +57,3 @@ def submit(folder: Path, script: str = "train.py", *options: str, arguments: tup
 def make_project(folder: Path, files: dict[str, bytes | str]) -> Path:
     """A repository that is an amltool project with a local target and these files, committed."""
     return make_repository(folder, {**LOCAL, **files})
-
-

@@ -59,7 +59,19 @@ def test_unknown_fields_do_no_harm_and_unknown_events_are_skipped() -> None:
     assert event_from_line(b'{"v":9,"event":"run","shape":"new"}') is None
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b'{"v":1}', b'{"v":1,"event":"run"}', b"\xff", b'{"v":1,"event":"tag","run_id":"../x","at":"","key":"a"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"v":1}',
+        b'{"v":1,"event":"run"}',
+        b"\xff",
+        b'{"v":1,"event":"tag","run_id":"../x","at":"","key":"a"}',
+    ],
+)
 def test_a_damaged_line_is_a_value_error(line: bytes) -> None:
     with pytest.raises(ValueError):
         event_from_line(line)

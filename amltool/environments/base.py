@@ -41,5 +41,3 @@ class ExecutionEnvironment(Protocol):
             UserError: it cannot be had; says what stands in the way.
         """
         ...
-
-

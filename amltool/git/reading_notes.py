@@ -50,9 +50,7 @@ def changed_notes(git: Git, old: str, new: str) -> tuple[list[str], Iterator[Not
 
 def differing(git: Git, old: str, new: str) -> list[str]:
     """The commits whose note differs between two tips, in order. Raises GitError where a tip is not there."""
-    listed = git.run(
-        "diff-tree", "-r", "-z", "--no-renames", "--name-only", "--no-ext-diff", old, new
-    )
+    listed = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--no-ext-diff", old, new)
     return sorted({commit for path in listed.split(b"\0") if (commit := _commit_of(path)) is not None})
 
 

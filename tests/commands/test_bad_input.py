@@ -47,7 +47,10 @@ def refused(folder: Path, *arguments: str, **variables: str) -> str:
         (["submit", "/etc/hostname"], "should be inside the project folder"),
         (["submit", "../outside.py"], "should be inside the project folder"),
         (["submit", "train.py", "--target", "nowhere"], "Compute target = nowhere doesn't exist"),
-        (["submit", "train.py", "-c", "nothing"], "Run config with name = nothing doesn't exist in the aml_config folder"),
+        (
+            ["submit", "train.py", "-c", "nothing"],
+            "Run config with name = nothing doesn't exist in the aml_config folder",
+        ),
         (["submit", "train.py", "-c", "local.runconfig"], "Run config name should not be suffixed with .runconfig"),
         (["submit", "train.py", "--commit", "no-such"], "There is no commit"),
         (["submit", "train.py", "--source-directory", "../.."], "outside the project"),
@@ -215,7 +218,9 @@ def test_a_full_disk_under_the_run_folders_is_said_and_leaves_nothing(project: P
 
 
 def test_a_full_disk_under_the_repository_loses_no_run(small_disk: Path) -> None:
-    folder = make_project(small_disk / "project", {"train.py": "import os\nopen('outputs/x', 'wb').write(os.urandom(10 << 20))\n"})
+    folder = make_project(
+        small_disk / "project", {"train.py": "import os\nopen('outputs/x', 'wb').write(os.urandom(10 << 20))\n"}
+    )
     done = amltool(folder, "submit", "train.py", check=False)
     assert done.returncode == 1
     assert "No space left" in done.stderr

@@ -46,7 +46,12 @@ def start_and_kill(folder: Path, after_s: float) -> None:
 def essence(record: dict[str, object]) -> dict[str, object]:
     """What has to be equal in an undisturbed run."""
     artifacts = {a["path"]: a["sha256"] for a in record["artifacts"] if a["path"] != "environment.lock.json"}  # type: ignore[attr-defined]
-    return {"status": record["status"], "exit_code": record["exit_code"], "artifacts": artifacts, "omitted": record["omitted"]}
+    return {
+        "status": record["status"],
+        "exit_code": record["exit_code"],
+        "artifacts": artifacts,
+        "omitted": record["omitted"],
+    }
 
 
 def undisturbed(folder: Path) -> tuple[dict[str, object], float]:
@@ -69,7 +74,11 @@ def check_points(folder: Path, points: list[float]) -> int:
         unfinished = [entry.name for entry in journal.iterdir() if (entry / "request.json").exists()]
         if unfinished:
             amltool(folder, "wait", unfinished[0])
-        new = [run for run in json.loads(amltool(folder, "runs", "--limit=0", "--json").stdout) if run["run_id"] not in known]
+        new = [
+            run
+            for run in json.loads(amltool(folder, "runs", "--limit=0", "--json").stdout)
+            if run["run_id"] not in known
+        ]
         assert len(new) == (1 if unfinished else len(new) and 1), "a run that was begun is there once"
         for run in new:
             begun += 1

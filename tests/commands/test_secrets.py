@@ -46,7 +46,11 @@ def everything_written(folder: Path, home: Path) -> bytes:
     """Every Git object of the repository, and every file under ``.git`` and the home folder."""
     listed = git(folder, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").splitlines()
     objects = subprocess.run(
-        ["git", "cat-file", "--batch"], cwd=folder, input="\n".join(listed).encode() + b"\n", capture_output=True, check=True
+        ["git", "cat-file", "--batch"],
+        cwd=folder,
+        input="\n".join(listed).encode() + b"\n",
+        capture_output=True,
+        check=True,
     ).stdout
     files = [path for top in (folder, home) for path in top.rglob("*") if path.is_file() and not path.is_symlink()]
     return objects + b"".join(path.read_bytes() for path in files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def repository(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "project", PROJECT)
 
 
-def snapshot(folder: Path, prefix: str = "", source: str = ".", profile: Profile = Profile.SDK, commit: str | None = None) -> Snapshot:
+def snapshot(
+    folder: Path, prefix: str = "", source: str = ".", profile: Profile = Profile.SDK, commit: str | None = None
+) -> Snapshot:
     found = Git.at(folder)
     return take(found, survey(found, prefix, source, profile, commit))
 
@@ -118,7 +121,9 @@ def test_an_earlier_commit_can_be_taken(repository: Path) -> None:
     assert "later.txt" not in paths(snapshot(repository, commit=first))
 
 
-@pytest.mark.parametrize("name", ["a b.txt", "ümläut.txt", "new\nline.txt", b"not-\xff-utf8.txt", "'quotes\".txt", "*.txt", "-n"])
+@pytest.mark.parametrize(
+    "name", ["a b.txt", "ümläut.txt", "new\nline.txt", b"not-\xff-utf8.txt", "'quotes\".txt", "*.txt", "-n"]
+)
 def test_odd_names_are_taken_as_they_are(repository: Path, name: str | bytes) -> None:
     text = os.fsdecode(name)
     (repository / text).write_text("odd")
@@ -131,7 +136,9 @@ def test_odd_names_are_taken_as_they_are(repository: Path, name: str | bytes) ->
 def test_bytes_stay_gits_bytes_whatever_the_attributes_say(repository: Path) -> None:
     write_files(repository, {".gitattributes": "*.txt text eol=crlf\n", "a.txt": "one\ntwo\n"})
     taken = snapshot(repository)
-    assert git(repository, "cat-file", "blob", next(f.object_id for f in taken.files if f.path == "a.txt")) == "one\ntwo"
+    assert (
+        git(repository, "cat-file", "blob", next(f.object_id for f in taken.files if f.path == "a.txt")) == "one\ntwo"
+    )
 
 
 def test_a_repository_without_a_commit_is_told_to_make_one(tmp_path: Path) -> None:
@@ -146,7 +153,7 @@ def test_an_unfinished_merge_is_refused(repository: Path) -> None:
     git(repository, "checkout", "-q", "main")
     write_files(repository, {"train.py": "main\n"})
     commit_all(repository)
-    with pytest.raises(Exception):
+    with pytest.raises(subprocess.CalledProcessError):
         git(repository, "merge", "other")
     with pytest.raises(UserError, match="merge is unfinished"):
         snapshot(repository)
@@ -221,7 +228,9 @@ def test_a_linked_worktree_and_a_detached_head_work(repository: Path, tmp_path: 
     assert "only-here.txt" not in paths(snapshot(repository))
 
 
-def test_variables_of_a_surrounding_hook_are_not_seen(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_a_surrounding_hook_are_not_seen(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = make_repository(tmp_path / "other", {"x.txt": "x"})
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", ".git/index.lock")

@@ -47,8 +47,8 @@ class Said:
         return [line for line in self.text.splitlines() if line.startswith("amltool")]
 
 
-def run(folder: Path, *command: str, input: bytes | None = None, **variables: str) -> Said:
-    environment = {**os.environ, **variables}
+def run(folder: Path, *command: str, input: bytes | None = None, variables: dict[str, str] | None = None) -> Said:
+    environment = {**os.environ, **(variables or {})}
     done = subprocess.run(
         command, cwd=folder, env=environment, input=input, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120
     )
@@ -56,11 +56,11 @@ def run(folder: Path, *command: str, input: bytes | None = None, **variables: st
 
 
 def tell_git(folder: Path, *words: str, **variables: str) -> Said:
-    return run(folder, "git", *words, **variables)
+    return run(folder, "git", *words, variables=variables)
 
 
-def amltool(folder: Path, *words: str, **variables: str) -> Said:
-    return run(folder, sys.executable, "-c", PROGRAM, *words, **variables)
+def amltool(folder: Path, *words: str) -> Said:
+    return run(folder, sys.executable, "-c", PROGRAM, *words)
 
 
 def make_limited(folder: Path) -> Path:

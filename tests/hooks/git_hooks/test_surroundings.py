@@ -174,7 +174,7 @@ def test_no_heavy_module_is_loaded(repository: Path, hook: str) -> None:
     """It stands before every commit: Invoke alone costs ten times what Python's own start does."""
     script = str(repository / ".git/hooks" / hook)
 
-    said = run(repository, script, input=b"", PYTHONPROFILEIMPORTTIME="1")
+    said = run(repository, script, input=b"", variables={"PYTHONPROFILEIMPORTTIME": "1"})
 
     loaded = {line.split("|")[2].strip().partition(".")[0] for line in said.text.splitlines() if line.count("|") == 2}
     assert said.exit_code == 0
