@@ -41,7 +41,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, styles: M
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(Text(harmless(column)), overflow="fold")
     for row in rows:
         cells = [harmless("" if cell is None else cell) for cell in row]
         made.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))

@@ -13,6 +13,7 @@ import msgspec
 
 from amltool.errors import UserError
 from amltool.git.command import DURABLE, Git, GitError
+from amltool.git.listing import file_sizes, list_index
 from amltool.ignore import IGNORE_FILES, IgnoreFile, Selection, select
 from amltool.limits import Profile
 from amltool.snapshot import (
@@ -118,28 +119,10 @@ def survey_index(git: Git, prefix: str, profile: Profile) -> Survey:
 
     Sizes are those of the blobs, as they would be in a snapshot (a path with conflicts counts with our side).
     """
-    content = git.run("ls-files", "--stage", "-z", "--", prefix or ".", environment=_index_environment(git))
-    entries: dict[str, SnapshotFile] = {}
-    for line in content.split(b"\0"):
-        if not line:
-            continue
-        header, _, path = line.partition(b"\t")
-        mode, object_id, stage = header.split()
-        name = os.fsdecode(path)[len(prefix) + 1 if prefix else 0 :]
-        if name not in entries or stage == b"2":
-            entries[name] = SnapshotFile(name, int(mode, 8), object_id.decode(), 0)
-    sizes = git.sizes(file.object_id for file in entries.values() if file.mode != SUBMODULE_MODE)
-    listing = [
-        SnapshotFile(file.path, file.mode, file.object_id, sizes.get(file.object_id, 0)) for file in entries.values()
-    ]
+    listed = list_index(git, prefix)
+    files = zip(listed.paths, listed.entries, listed.object_ids, file_sizes(git, listed), strict=True)
+    listing = [SnapshotFile(path, int(entry[:6], 8), object_id, size) for path, entry, object_id, size in files]
     return _select(git, git.head or "", prefix, ".", listing, [], [], profile)
-
-
-def _index_environment(git: Git) -> dict[str, str]:
-    """The index that is meant: in a hook of a partial commit Git names a temporary one (relative to the work tree)."""
-    named = os.environ.get("GIT_INDEX_FILE")
-    literal = {"GIT_LITERAL_PATHSPECS": "1"}
-    return literal | {"GIT_INDEX_FILE": str(git.top / named)} if named else literal
 
 
 def _start_status(git: Git, root: str) -> subprocess.Popen[bytes]:

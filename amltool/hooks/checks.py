@@ -59,9 +59,13 @@ def check_limits(subject: Subject, options: Options) -> Report:
         from amltool.commands.checks.limits import file_problems
 
         problems += file_problems(selected.sizes, max_file_size, name)
-    files = f"{weight.files:,}" + (f" of at most {limits.max_files:,}" if limits.max_files is not None else "")
-    note = f"The snapshot: {format_size(weight.size)} of at most {format_size(limits.max_size)}, {files} files."
-    return Report(problems, () if problems else (note,), report(weight, limits, name, problems) if options.json else {})
+    notes: tuple[str, ...] = ()
+    if not problems:
+        files = f"{weight.files:,}" + (f" of at most {limits.max_files:,}" if limits.max_files is not None else "")
+        notes = (f"The snapshot: {format_size(weight.size)} of at most {format_size(limits.max_size)}, {files} files.",)
+    elif _is_limited(options) and any(problem.level is Level.ERROR for problem in problems):
+        notes = ("Limits that are given to this check (its args) are raised there.",)
+    return Report(problems, notes, report(weight, limits, name, problems) if options.json else {})
 
 
 def check_ignore(subject: Subject, options: Options) -> Report:
@@ -120,6 +124,10 @@ def _limits(subject: Subject, options: Options) -> Any:
         return settings.limits, settings.max_file_size
     given = options.limits.max_file_size
     return options.limits.over(settings.limits), settings.max_file_size if given is None else given
+
+
+def _is_limited(options: Options) -> bool:
+    return options.limits is not None and any(each is not None for each in msgspec.structs.astuple(options.limits))
 
 
 def _looked(subject: Subject, profile: Any) -> Looked:

@@ -108,6 +108,9 @@ def open_subject(commit: str | None = None, known: str | None = None, remote: st
     else:
         tip = pushed.tip
         listing = Beside(lambda: list_commit(git, tip, prefix))
+
+    import amltool.ignore  # noqa: F401 - most checks need it, and Git is at work meanwhile
+
     return Subject(git, root, prefix, load_project(root).settings, listing.result(), pushed)
 
 
@@ -147,4 +150,7 @@ def select_snapshot(subject: Subject, profile: Profile) -> Selected:
     all_sizes = dict(zip(listing.paths, counting.result(), strict=True))
     if not selection.excluded:
         return Selected(all_sizes, all_sizes, ignore_file)
-    return Selected(all_sizes, {path: all_sizes[path] for path in selection.included}, ignore_file)
+    sizes = all_sizes.copy()
+    for path in selection.excluded:
+        del sizes[path]
+    return Selected(all_sizes, sizes, ignore_file)
