@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from amltool.configuration.compute import read_compute, write_compute
 from amltool.configuration.dependencies import read_conda_dependencies, read_spark_dependencies
@@ -356,9 +357,11 @@ def read_all(kind: str, contents: Iterable[bytes]) -> Outcome:
 
 
 def peak_memory_mb() -> float:
-    """The most memory this process had, interpreter included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    """The most memory this program had, interpreter included; ``ru_maxrss`` alone would count what started us."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ They stand before every commit, so what is not needed is not imported; without a
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -173,6 +174,9 @@ def _leave(name: str) -> NoReturn:
     try:
         exit_code = run(name, sys.argv[1:])
         sys.stdout.flush()
+        sys.stderr.flush()
+        # Nothing is left to be put away, and doing it costs a tenth of a check of 50,000 files
+        os._exit(exit_code)
     except KeyboardInterrupt:
         exit_code = INTERRUPTED
     except BrokenPipeError:

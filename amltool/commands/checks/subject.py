@@ -58,7 +58,7 @@ class Subject(msgspec.Struct, frozen=True):
     def read(self, path: str) -> bytes | None:
         """The content of a file of the project as it is in what is looked at; ``None`` where there is none."""
         try:
-            return read_file(self.git, self.listing, path)
+            return read_file(self.git, self.listing, path, self.prefix)
         except IsADirectoryError:
             return None
 
@@ -145,7 +145,7 @@ def select_snapshot(subject: Subject, profile: Profile) -> Selected:
     counting = Beside(lambda: file_sizes(git, listing))
     from amltool.ignore import ruling_ignore_file, select
 
-    ignore_file = ruling_ignore_file(lambda name: read_file(git, listing, name))
+    ignore_file = ruling_ignore_file(lambda name: read_file(git, listing, name, subject.prefix))
     selection = select(listing.paths, ignore_file, profile, git.layout.cache)
     all_sizes = dict(zip(listing.paths, counting.result(), strict=True))
     if not selection.excluded:

@@ -36,7 +36,7 @@ class Seen(msgspec.Struct, frozen=True):
         try:
             if self.on_disk:
                 return read_if_there(self.opened.project.root / path)
-            return read_file(self.opened.git, self.listing, path)
+            return read_file(self.opened.git, self.listing, path, self.opened.prefix)
         except (IsADirectoryError, UserError):
             return None
 
