@@ -71,6 +71,22 @@ def parse_timestamp(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended: an exit code or the name of a signal (``SIGKILL``), times (UTC, ISO), memory in bytes.
+
+    ``reason`` is one sentence where the numbers do not say it: out of memory, time-out, canceled, host restarted.
+    """
+
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    canceled: bool = False
+    started: str | None = None
+    ended: str | None = None
+    duration_s: float | None = None
+    peak_memory: int | None = None
+
+
 class ProjectNames(msgspec.Struct, frozen=True):
     """Which project of whom a run belongs to; ``path`` is the project's folder in its repository."""
 

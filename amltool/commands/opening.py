@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from amltool.git.command import Git
 from amltool.history.journal import Journal
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from amltool.history.history import History
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True, dict=True):
     """A project on this machine and the repository it lies in; ``prefix`` is its folder there (``""`` at the top)."""
 
     git: Git

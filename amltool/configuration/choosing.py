@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from amltool.configuration.compute import ComputeTarget, read_compute, write_compute
 from amltool.configuration.folder import FOLDER, Files
@@ -23,8 +24,7 @@ RUN_CONFIGURATION_SUFFIX = ".runconfig"
 DEFAULT_RUN_CONFIGURATION = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """What a run was chosen to use; ``compute_text`` is the ``.compute`` that took effect, secrets as references."""
 
     run_configuration: RunConfiguration

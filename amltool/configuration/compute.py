@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from amltool.configuration import fields as kind
 from amltool.configuration.addresses import check_address, check_username, read_address, write_address
@@ -45,8 +46,7 @@ _OWN_ENVIRONMENT = frozenset({ComputeType.LOCAL, ComputeType.REMOTE})
 _GONE = frozenset({"batchai", "containerinstance", "amlcompute"})
 
 
-@dataclass(frozen=True, slots=True)
-class PipSettings:
+class PipSettings(msgspec.Struct, frozen=True):
     """Where pip finds packages when an environment is built on the target."""
 
     index_url: str | None = None
@@ -55,8 +55,10 @@ class PipSettings:
     configuration_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeTarget:
+NOT_COMPARED = frozenset({"warnings"})
+
+
+class ComputeTarget(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Where to run. Sizes are bytes; ``warnings`` were found in the file and do not make two targets differ."""
 
     name: str
@@ -87,10 +89,17 @@ class ComputeTarget:
     volumes: tuple[str, ...] = ()
     ca_certificates: str | None = None
     pip: PipSettings = PipSettings()
-    build_arguments: AbstractMapping[str, str] = field(default_factory=dict)
-    environment_variables: AbstractMapping[str, str] = field(default_factory=dict)
+    build_arguments: AbstractMapping[str, str] = {}
+    environment_variables: AbstractMapping[str, str] = {}
     compression: bool = False
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    warnings: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ComputeTarget) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name not in NOT_COMPARED
+        )
+
+    __hash__ = None  # type: ignore[assignment] # it holds maps
 
     @property
     def over_ssh(self) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence as AbstractSequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from amltool.configuration import fields as kind
 from amltool.configuration.fields import Field, Table, read_fields, refuse_plain_secrets
@@ -38,8 +39,10 @@ class Framework(str, Enum):
     PYSPARK = "PySpark"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfiguration:
+NOT_COMPARED = frozenset({"content", "warnings"})
+
+
+class RunConfiguration(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """How to run. ``content`` is the file as read, plain values, secrets as references; duration in seconds.
 
     ``warnings`` were found in the file; neither they nor ``content`` make two configurations differ.
@@ -48,18 +51,25 @@ class RunConfiguration:
     name: str
     argument_vector: tuple[str, ...] = ()
     target: str | None = None
-    environment_variables: AbstractMapping[str, str] = field(default_factory=dict)
+    environment_variables: AbstractMapping[str, str] = {}
     framework: Framework = Framework.PYSPARK
     conda_dependencies_file: str = CONDA_DEPENDENCIES_FILE
     spark_dependencies_file: str = SPARK_DEPENDENCIES_FILE
     prepare_environment: bool = False
     tracked_run: bool = True
     use_sampling: bool = True
-    data_source_settings: AbstractMapping[str, Any] = field(default_factory=dict)
-    data_source_substitutions: AbstractMapping[str, Any] = field(default_factory=dict)
+    data_source_settings: AbstractMapping[str, Any] = {}
+    data_source_substitutions: AbstractMapping[str, Any] = {}
     max_run_duration_seconds: int | None = None
-    content: AbstractMapping[str, Any] = field(default_factory=dict, compare=False)
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    content: AbstractMapping[str, Any] = {}
+    warnings: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunConfiguration) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name not in NOT_COMPARED
+        )
+
+    __hash__ = None  # type: ignore[assignment] # it holds maps
 
     @property
     def dependency_files(self) -> tuple[str, ...]:

@@ -83,10 +83,13 @@ def hook_index(git: Git) -> dict[str, str]:
     """The variables that lead to the index a hook is about.
 
     For a partial commit Git makes a temporary one and names it in ``GIT_INDEX_FILE``, relative to the work tree's top.
+    A hook that has gone on to another repository still has those of its own: they do not count there.
     """
-    named = os.environ.get("GIT_INDEX_FILE")
     literal = {"GIT_LITERAL_PATHSPECS": "1"}
-    return literal | {"GIT_INDEX_FILE": str(git.top / named)} if named else literal
+    named, git_dir = os.environ.get("GIT_INDEX_FILE"), os.environ.get("GIT_DIR")
+    if not named or (git_dir and (git.top / git_dir).resolve() != git.git_dir):
+        return literal
+    return literal | {"GIT_INDEX_FILE": str(git.top / named)}
 
 
 def list_index(git: Git, prefix: str) -> Listing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
+from msgspec import field
 
 from amltool.errors import DamagedError
 from amltool.git.command import ObjectReader
@@ -12,8 +13,7 @@ SPLIT = 256
 """A folder with more notes than this is split by the next two digits, as Git's own writer does at about that number."""
 
 
-@dataclass(slots=True)
-class _Folder:
+class _Folder(msgspec.Struct):
     """A tree, its entries as stored, and those sub-folders that were opened; ``oid`` is ``None`` once changed."""
 
     oid: str | None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from amltool.errors import DamagedError, UserError
 from amltool.files import locked, no_space
@@ -27,8 +28,7 @@ LOOK_BACK = 24
 it twice costs one small object, walking the whole ref costs time with every run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(msgspec.Struct, frozen=True):
     """What one write adds: lines (without newline) to the notes of commits, snapshots that must be kept."""
 
     lines: Mapping[str, Sequence[bytes]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from amltool.errors import UserError
 from amltool.files import sync_folder
@@ -22,8 +23,7 @@ _CONTENDED = ("File exists", "but expected", "already exists", "unable to resolv
 """What Git says (in the C locale) when somebody else was faster, or ``gc`` took an object no ref named yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(msgspec.Struct, frozen=True):
     """A ref goes from ``old`` to ``new``; ``old`` is ``None`` where it must not exist yet."""
 
     ref: str

@@ -20,7 +20,7 @@ from amltool.artifact import Artifact, Metric, Omission
 from amltool.errors import DamagedError, UserError
 from amltool.files import locked, no_space, write_whole
 from amltool.layout import LocalLayout
-from amltool.run import EnvironmentUsed, FolderFile, LongList, ProjectNames, RunStatus, SharedFolder
+from amltool.run import EnvironmentUsed, Exit, FolderFile, LongList, ProjectNames, RunStatus, SharedFolder
 
 JOURNAL_VERSION = 1
 
@@ -86,14 +86,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     environment: EnvironmentUsed = EnvironmentUsed()
     share_at_start: list[FolderFile] | LongList = []
     shared_folder: SharedFolder | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    reason: str | None = None
-    canceled: bool = False
-    started: str | None = None
-    ended: str | None = None
-    duration_s: float | None = None
-    peak_memory: int | None = None
+    launched: str | None = None
+    end: Exit = Exit()
     metrics: dict[str, Metric] = {}
     parameters: dict[str, str] = {}
     tags: dict[str, str] = {}

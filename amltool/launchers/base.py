@@ -9,6 +9,7 @@ import msgspec
 
 from amltool.hosts.base import Host
 from amltool.layout import RunFolder
+from amltool.run import Exit
 
 Handle = dict[str, Any]
 """What a later process needs to find the run again; plain JSON, kept in the journal, no secrets."""
@@ -37,22 +38,6 @@ class LaunchState(str, Enum):
     RUNNING = "running"
     ENDED = "ended"
     LOST = "lost"
-
-
-class Exit(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command ended: an exit code or the name of a signal (``SIGKILL``), times (UTC, ISO), memory in bytes.
-
-    ``reason`` is one sentence where the numbers do not say it: out of memory, time-out, canceled, host restarted.
-    """
-
-    exit_code: int | None = None
-    signal: str | None = None
-    reason: str | None = None
-    canceled: bool = False
-    started: str | None = None
-    ended: str | None = None
-    duration_s: float | None = None
-    peak_memory: int | None = None
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -86,3 +71,6 @@ class Launcher(Protocol):
         """Ask the whole process tree to end (SIGTERM), kill what is left after the grace time, and return when
         nothing of it is left (at most 15 s). One that ended already is left as it ended."""
         ...
+
+
+__all__ = ["Exit", "Handle", "Launch", "LaunchState", "Launcher", "Observation"]

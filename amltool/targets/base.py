@@ -152,7 +152,8 @@ def _is_canceled_before_start(run: Drive) -> bool:
 
 
 def _give_up(run: Drive) -> None:
-    run.done(Step.ENDED, RunStatus.FINALIZING, canceled=True, reason="canceled before it started", ended=timestamp())
+    end = Exit(canceled=True, reason="canceled before it started", ended=timestamp())
+    run.done(Step.ENDED, RunStatus.FINALIZING, end=end)
 
 
 def _prepare(run: Drive) -> None:
@@ -226,7 +227,7 @@ def _launch(run: Drive) -> None:
     run.enter(RunStatus.RUNNING)
     threading.Thread(target=_use_the_time, daemon=True).start()
     handle = target.launcher.start(target.host, launch)
-    run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, started=timestamp())
+    run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, launched=timestamp())
 
 
 def _prepared(run: Drive) -> Prepared:
@@ -263,18 +264,13 @@ def _use_the_time() -> None:
 
 def _ended(run: Drive, seen: Observation) -> None:
     end = seen.exit or Exit(reason="the run's folder is gone from its host")
-    run.done(
-        Step.ENDED,
-        RunStatus.FINALIZING,
-        exit_code=end.exit_code,
-        signal=end.signal,
-        reason=end.reason,
+    end = replace(
+        end,
         canceled=end.canceled or run.entry.cancel_asked,
-        started=end.started or run.state.started,
+        started=end.started or run.state.launched,
         ended=end.ended or timestamp(),
-        duration_s=end.duration_s,
-        peak_memory=end.peak_memory,
     )
+    run.done(Step.ENDED, RunStatus.FINALIZING, end=end)
 
 
 def _collect(run: Drive) -> None:
@@ -339,9 +335,9 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
         run_id=request.run_id,
         run_number=request.run_number,
         status=final_status(state),
-        exit_code=state.exit_code,
-        signal=state.signal,
-        reason=state.reason,
+        exit_code=state.end.exit_code,
+        signal=state.end.signal,
+        reason=state.end.reason,
         script=request.script,
         **encoded_arguments([os.fsdecode(argument) for argument in request.arguments]),  # type: ignore[arg-type]
         run_configuration=request.run_configuration,
@@ -357,9 +353,9 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
         dirty=request.dirty,
         source_directory=request.source_directory,
         created=request.created,
-        started=state.started,
-        ended=state.ended,
-        duration_s=state.duration_s,
+        started=state.end.started,
+        ended=state.end.ended,
+        duration_s=state.end.duration_s,
         user=request.user,
         metrics=state.metrics,
         parameters=state.parameters,
@@ -368,7 +364,7 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
         omitted=state.omitted,
         shared_folder=state.shared_folder,
         environment=state.environment,
-        peak_memory=state.peak_memory,
+        peak_memory=state.end.peak_memory,
         application_id=state.application_id,
         rerun_of=request.rerun_of,
         sweep_id=request.sweep_id,
@@ -378,9 +374,9 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
 
 def final_status(state: RunState) -> RunStatus:
     """What a run that ended came to: canceled when somebody asked for it, completed only with exit code 0."""
-    if state.canceled:
+    if state.end.canceled:
         return RunStatus.CANCELED
-    return RunStatus.COMPLETED if state.exit_code == 0 else RunStatus.FAILED
+    return RunStatus.COMPLETED if state.end.exit_code == 0 else RunStatus.FAILED
 
 
 def release(run: Drive) -> None:

@@ -10,11 +10,11 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO, TypeVar, cast
 
 import msgspec
+from msgspec import field
 
 from amltool.artifact import Artifact, Entry, Omission, Tracked, fold_entries, read_entries
 from amltool.files import safe_text
@@ -36,8 +36,7 @@ Progress = Callable[[int], None]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+class Collection(msgspec.Struct, frozen=True):
     """What was collected of a run, in order of path; ``tracked`` is what its script logged."""
 
     artifacts: list[Artifact]
@@ -85,8 +84,7 @@ def collect(
     return taking.collection()
 
 
-@dataclass(slots=True)
-class _Taking:
+class _Taking(msgspec.Struct):
     """One collection under way; keys are exact paths as `Host.walk` gives them, below ``work``."""
 
     host: Host

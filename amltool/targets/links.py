@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+import msgspec
 
 from amltool.hosts.base import Host
 from amltool.layout import RunFolder
@@ -28,8 +29,7 @@ done
 """
 
 
-@dataclass(frozen=True, slots=True)
-class LinkOnHost:
+class LinkOnHost(msgspec.Struct, frozen=True):
     """A link: its text, and the file below the run folder that it leads to; else why it is not followed."""
 
     text: bytes

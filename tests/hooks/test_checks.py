@@ -163,6 +163,12 @@ class TestGit:
         assert self.commit(tmp_path / "linked") != 0
         assert self.commit(repository, "--allow-empty") == 0
 
+    def test_a_hook_of_another_repository_does_not_show_through(self, repository: Path, tmp_path: Path) -> None:
+        other = make_repository(tmp_path / "other", {"a": "1", "b": "2"})
+        variables = {"GIT_DIR": str(other / ".git"), "GIT_INDEX_FILE": str(other / ".git/index"), "GIT_PREFIX": "x/"}
+        document = json.loads(check(repository, "limits", "--json", **variables).stdout)
+        assert (document["files"], document["size"]) == (1, 9)
+
     def test_an_unfinished_merge_is_weighed_with_our_side(self, repository: Path) -> None:
         git(repository, "switch", "-qc", "other")
         write_files(repository, {"train.py": "x" * 500})

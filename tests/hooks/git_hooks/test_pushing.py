@@ -59,15 +59,15 @@ def test_a_branch_can_be_deleted_whatever_it_holds(work_tree: Path, remote: Path
     assert git(remote, "for-each-ref") == ""
 
 
-def test_our_own_refs_are_not_judged(repository: Path, tmp_path: Path) -> None:
+def test_tags_and_our_own_refs_are_not_judged(repository: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.git"
     git(tmp_path, "init", "-q", "--bare", str(bare))
     commit_unchecked(repository, "big.bin", HEAVY)
     record_run(repository)
 
-    said = tell_git(repository, "push", "-q", str(bare), "refs/notes/amltool/runs", "refs/amltool/snapshots")
+    ours = ["refs/notes/amltool/runs", "refs/amltool/snapshots", "HEAD:refs/amltool/heavy", "HEAD:refs/tags/heavy"]
 
-    assert said.exit_code == 0
+    assert tell_git(repository, "push", "-q", str(bare), *ours).exit_code == 0
 
 
 def test_unpushed_run_history_is_told_and_does_not_block(work_tree: Path, remote: Path) -> None:
