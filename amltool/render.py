@@ -302,6 +302,7 @@ def check_text(report: Mapping[str, Any]) -> str:
         f"The snapshot: {size(report['size'])} of at most {size(limits['max_size'])}, {files} files "
         f"(profile {limits['profile']}, ruled by {report['ignore_file'] or 'no ignore file'})."
     )
+    lines += [f"note: {_lines(note)}" for note in report.get("notes", ())]
     for problem in report["problems"]:
         lines += ["", f"{problem['level']}: {_lines(problem['message'])}", _lines(problem["remedy"])]
     return "\n".join(line for line in lines if line is not None).rstrip()

@@ -82,7 +82,7 @@ def main() -> None:
             rows = [row for size in SIZES for row in measure(size, programs, check, rounds)]
     except BenchmarkError as error:
         sys.exit(str(error))
-    print(lines(around, rows))
+    print(lines(around, rows).replace("benchmarks/run.py", "benchmarks/checks.py"))
     if reason:
         print(f"\nNot measured beside check-added-large-files: {reason}.")
 

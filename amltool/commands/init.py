@@ -143,6 +143,7 @@ def _next_steps(project: Path, done: dict[str, Done], script: str | None) -> lis
         steps.append("Commit these files; until then they are uncommitted work in every snapshot.")
         named = script if script is not None else "SCRIPT"
         steps.append(f"Then: amltool submit {named}")
+        steps.append("To know the limits before each commit: amltool hooks.install (or pre-commit: see docs/checks.md)")
     return steps
 
 

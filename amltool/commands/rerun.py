@@ -52,7 +52,7 @@ def rerun(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
     if opened.git.resolve(record.commit) is None:
         raise UserError(
             f"The snapshot {record.commit[:12]} of run {record.run_id} is not in this clone.",
-            "Fetch it: amltool history.pull",
+            "Fetch it from a clone that has it: git fetch REMOTE refs/amltool/snapshots",
         )
     wanted = Submission(
         script=record.script,

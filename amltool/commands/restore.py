@@ -27,7 +27,7 @@ def snapshot_of(opened: Opened, run: Run) -> Snapshot:
     if opened.git.resolve(record.commit) is None:
         raise UserError(
             f"The snapshot {record.commit[:12]} of run {run.run_id} is not in this clone.",
-            "Fetch it: amltool history.pull",
+            "Fetch it from a clone that has it: git fetch REMOTE refs/amltool/snapshots",
         )
     prefix = "" if record.project.path == "." else record.project.path
     found = survey(opened.git, prefix, record.source_directory, opened.profile, record.commit)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from amltool.hooks.checks import CHECKS, _leave
+from amltool.hooks.checks import CHECKS, leave
 
 
 def main() -> None:
     """Run the check that the first argument names."""
     if len(sys.argv) < 2 or sys.argv[1] not in CHECKS:
         sys.exit(f"Name a check: {', '.join(CHECKS)}.")
-    _leave(sys.argv.pop(1))
+    leave(sys.argv.pop(1))
 
 
 if __name__ == "__main__":

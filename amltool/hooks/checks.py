@@ -168,7 +168,8 @@ def _parse(name: str, arguments: Sequence[str]) -> Options:
     return parse(name, arguments)
 
 
-def _leave(name: str) -> NoReturn:
+def leave(name: str) -> NoReturn:
+    """Run a check with the arguments of this process, and end the process with its exit code."""
     # A process of a tenth of a second collects nothing worth its time
     gc.disable()
     try:
@@ -191,24 +192,24 @@ def _leave(name: str) -> NoReturn:
 
 def limits() -> NoReturn:
     """``amltool-check-limits``."""
-    _leave("limits")
+    leave("limits")
 
 
 def ignore() -> NoReturn:
     """``amltool-check-ignore``."""
-    _leave("ignore")
+    leave("ignore")
 
 
 def config() -> NoReturn:
     """``amltool-check-config``."""
-    _leave("config")
+    leave("config")
 
 
 def secrets() -> NoReturn:
     """``amltool-check-secrets``."""
-    _leave("secrets")
+    leave("secrets")
 
 
 def notebooks() -> NoReturn:
     """``amltool-check-notebooks``."""
-    _leave("notebooks")
+    leave("notebooks")

@@ -9,6 +9,7 @@ import_invoke()
 from invoke.collection import Collection  # noqa: E402 - after import_invoke, which makes it cheap
 
 from amltool.tasks.collection import collection  # noqa: E402
+from amltool.tasks.hooks import hooks  # noqa: E402
 from amltool.tasks.looking import check_history, compare, outputs, restore, runs, show  # noqa: E402
 from amltool.tasks.projects import check, clean, doctor, init, runconfig, targets  # noqa: E402
 from amltool.tasks.running import cancel, logs, rerun, submit, wait  # noqa: E402
@@ -21,5 +22,6 @@ ns = Collection(
     targets, runconfig, clean, doctor,
 )  # fmt: skip
 ns.add_collection(history)
+ns.add_collection(hooks)
 
 __all__ = ["collection", "ns"]

@@ -356,6 +356,17 @@ class TestOthers:
             assert CANARY not in done.stdout + done.stderr
 
 
+def test_a_fault_of_ours_is_said_as_such_and_leaves_with_3(repository: Path) -> None:
+    program = "from amltool.hooks import checks\nchecks.CHECKS['limits'] = lambda *given: 1 / 0\nchecks.limits()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=repository, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 3
+    assert "ZeroDivisionError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 HEAVY = ("invoke", "rich", "git", "yaml", "jmespath", "pathspec", "argparse", "dataclasses", "tempfile", "sqlite3")
 """What a commit need not wait for (issue 3, speed)."""
 

@@ -154,6 +154,44 @@ def test_26_mb_pass_with_a_warning_that_is_seen(repository: Path, clone: Path, k
     assert "warning: Your total snapshot size is 26.00 MB" in done.stdout
 
 
+@pytest.mark.parametrize("linked", [False, True], ids=["main worktree", "linked worktree"])
+def test_amend_merge_rebase_and_partial_commits_go_through_the_installed_hooks(
+    repository: Path,
+    clone: Path,
+    kept_environments: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    linked: bool,
+) -> None:
+    use(repository, clone)
+    commit_all(repository)
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(kept_environments))
+    assert pre_commit(repository, kept_environments, "install", "--hook-type", "pre-commit").returncode == 0
+    place = repository
+    if linked:
+        place = tmp_path / "linked"
+        git(repository, "worktree", "add", "-q", "-b", "work", str(place))
+    branch = git(place, "branch", "--show-current")
+    git(place, "switch", "-qc", "other")
+    write_files(place, {"a": "1", "b": "2"})
+    git(place, "add", "a", "b")
+    git(place, "commit", "-qm", "only a", "a")
+    git(place, "commit", "-q", "--amend", "-m", "only a, again")
+    git(place, "switch", "-qf", branch)
+    write_files(place, {"c": "1"})
+    git(place, "add", "c")
+    git(place, "commit", "-qm", "c")
+    git(place, "merge", "-q", "--no-edit", "other")
+    git(place, "switch", "-q", "other")
+    git(place, "rebase", "-q", f"{branch}~1")
+    assert git(place, "log", "--format=%s", "-2") == "only a, again\nc"
+    write_files(place, {"a.py": "password = 'Canary7Zq'\n"})
+    git(place, "add", "a.py")
+    refused = subprocess.run(["git", "commit", "-m", "x"], cwd=place, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "a.py:1: a password in plain text" in refused.stdout + refused.stderr
+
+
 def test_a_commit_and_a_push_are_refused_by_the_installed_hooks(
     repository: Path, clone: Path, kept_environments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
