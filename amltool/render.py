@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STATUS_STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 LONGEST_VALUE = 48
+COLUMN_GAP = "  "
 WIDE = 200
 """Columns assumed where the output is not a terminal, so that nothing is cut in a pipe."""
 
@@ -34,22 +35,44 @@ def harmless(text: object) -> str:
     )
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, styles: Mapping[str, str] | None = None) -> str:
-    """A table; cells whose text is a key of ``styles`` are coloured on a terminal."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    styles: Mapping[str, str] | None = None,
+    dispensable: Sequence[str] = (),
+) -> str:
+    """A table; cells whose text is a key of ``styles`` are coloured on a terminal.
+
+    ``dispensable`` columns are left out, in this order, until a narrow terminal holds every row on one line.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(Text(harmless(column)), overflow="fold")
-    for row in rows:
-        cells = [harmless("" if cell is None else cell) for cell in row]
-        made.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))
-    return _printed(made)
-
-
-def _printed(renderable: Any) -> str:
     console = _console()
+    texts = [[harmless("" if cell is None else cell) for cell in row] for row in rows]
+    kept = _fitting(columns, texts, console.width, dispensable)
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for index in kept:
+        made.add_column(Text(harmless(columns[index])), overflow="fold")
+    for cells in texts:
+        made.add_row(*(Text(cells[index], style=(styles or {}).get(cells[index], "")) for index in kept))
+    return _printed(console, made)
+
+
+def _fitting(columns: Sequence[str], rows: list[list[str]], width: int, dispensable: Sequence[str]) -> list[int]:
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, (harmless(columns[at]), *(row[at] for row in rows)))) for at in range(len(columns))]
+    kept = list(range(len(columns)))
+    for name in dispensable:
+        if sum(widths[at] + len(COLUMN_GAP) for at in kept) - len(COLUMN_GAP) <= width:
+            break
+        kept = [at for at in kept if columns[at] != name]
+    return kept
+
+
+def _printed(console: Console, renderable: Any) -> str:
     console.print(renderable)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.rstrip("\n").split("\n"))
@@ -102,6 +125,10 @@ def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> 
     """The newest runs: metrics first as the ancestor had them, then what every run has."""
     metrics = sorted({n for run in runs for n, metric in run.record.metrics.items() if metric.min is not None})[:4]
     columns = ["run", "no", "status", "script", "target", "started", "duration", *metrics]
+    # the run id begins with the second it was made
+    dispensable = ["started", "target", "no", *reversed(metrics[1:]), "duration", "script", *metrics[:1]]
+    if any(row["note"] for row in unfinished):
+        dispensable.remove("started")
     rows: list[list[object]] = [
         [
             row["run_id"],
@@ -132,7 +159,7 @@ def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> 
         )
     if not rows:
         return "No runs yet. Make one with: amltool submit SCRIPT --target local"
-    return table(columns, rows, styles=STATUS_STYLES)
+    return table(columns, rows, styles=STATUS_STYLES, dispensable=dispensable)
 
 
 def run_text(run: Run) -> str:
@@ -255,7 +282,9 @@ def harmless_json(value: Any) -> str:
 def _cell(value: Any) -> str:
     if value is None or isinstance(value, (str, int, float)):
         return number(value) if value is not None else ""
-    return harmless_json(value).replace("\n", " ")
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
 
 
 def comparison_text(made: Comparison) -> str:
@@ -281,6 +310,8 @@ def verdict_text(report: VerdictReport) -> str:
         if rows:
             lines.append(f"  {title}: {len(rows) - len(differing)} of {len(rows)} the same")
         lines += [f"    {harmless(row.text())}" for row in differing[:20]]
+    if not report.outputs and not report.metrics:
+        lines.append("  Neither run has outputs or metrics: only how they ended was compared.")
     if report.causes:
         lines += ["  Likely causes:", *(f"    {harmless(cause)}" for cause in report.causes)]
     return "\n".join(lines)
@@ -304,8 +335,10 @@ def check_text(report: Mapping[str, Any]) -> str:
     )
     lines += [f"note: {_lines(note)}" for note in report.get("notes", ())]
     for problem in report["problems"]:
-        lines += ["", f"{problem['level']}: {_lines(problem['message'])}", _lines(problem["remedy"])]
-    return "\n".join(line for line in lines if line is not None).rstrip()
+        lines += ["", f"{problem['level']}: {_lines(problem['message'])}"]
+        if problem["remedy"]:
+            lines.append(_lines(problem["remedy"]))
+    return "\n".join(lines).rstrip()
 
 
 def _lines(text: str) -> str:
@@ -323,7 +356,9 @@ def targets_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def doctor_text(findings: Sequence[Finding]) -> str:
     """What works and what does not, with the remedies."""
     rows = [(f.what, f.level, f.message + (f" {f.remedy}" if f.remedy else "")) for f in findings]
-    return table(("what", "", ""), rows, styles={"ok": "green", "warning": "yellow", "error": "red"})
+    return table(
+        ("what", "state", "why, and what to do"), rows, styles={"ok": "green", "warning": "yellow", "error": "red"}
+    )
 
 
 def removable_text(found: Sequence[Removable], *, removed: bool) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from enum import Enum
@@ -56,7 +55,7 @@ class Verdict(str, Enum):
 def new_run_id(commit: str, now: datetime | None = None) -> str:
     """A run id: the UTC second, seven hex digits of the commit, four random base32 characters."""
     second = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%S")
-    return f"{second}-{commit[:7]}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()[:4]}"
+    return f"{second}-{commit[:7]}-{base64.b32encode(os.urandom(5)).decode().lower()[:4]}"
 
 
 def timestamp(now: datetime | None = None) -> str:

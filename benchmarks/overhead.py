@@ -52,7 +52,7 @@ def measure(size: Size, programs: Path, rounds: int) -> Iterator[tuple[Figure, s
 
 
 def _rounds(project: SizedProject, rounds: int) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Pairs of the first submit (nothing in ``~/.amltool/runs``) and of the one after it; the warm-up is not among them."""
+    """Pairs of the first submit (nothing in ``~/.amltool/runs``) and of the one after it, without the warm-up."""
     first, again = [], []
     for number in range(rounds + 1):
         project.commit_a_change()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from amltool.artifact import Metric
-from amltool.render import duration, harmless, number, run_text, runs_table, size, table
+from amltool.commands.verdicts import Verdict, VerdictReport
+from amltool.render import check_text, duration, harmless, number, run_text, runs_table, size, table, verdict_text
 from amltool.run import Run, RunRecord, RunStatus
 
 EVIL = "\x1b[31mred\x1b[0m\n\u202e\x07"
@@ -46,6 +47,33 @@ def test_metrics_are_shown_short(value: object, shown: str) -> None:
 def test_sizes_and_durations_are_for_people() -> None:
     assert (size(0), size(1536), size(5 << 30), size(None)) == ("0 B", "1.5 KB", "5.0 GB", "?")
     assert (duration(4.892), duration(3723.5), duration(None)) == ("0:00:04.892", "1:02:03.500", "N/A")
+
+
+def test_a_narrow_terminal_holds_every_run_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amltool.render.WIDE", 60)
+    metrics = {name: Metric(last=0.5, min=0.5, max=0.5, count=1) for name in ("accuracy", "loss")}
+    one = run(script="train.py", target="local", started="2026-11-21T08:15:02.123Z", metrics=metrics)
+
+    header, row = runs_table([one], []).splitlines()
+
+    assert header.split() == ["run", "status", "script", "accuracy"]
+    assert row.split() == [one.run_id, "Completed", "train.py", "0.5"]
+
+
+def test_a_wide_one_shows_every_column() -> None:
+    assert "started" in runs_table([run(started="2026-11-21T08:15:02.123Z")], [])
+
+
+def test_a_problem_without_a_remedy_leaves_no_gap() -> None:
+    limits = {"max_size": 1, "max_files": None, "profile": "sdk"}
+    problem = {"level": "error", "message": "a.compute:1: wrong", "remedy": ""}
+    report = {"size": 0, "files": 0, "limits": limits, "ignore_file": None, "problems": [problem, problem]}
+
+    assert "\n\n\n" not in check_text(report)
+
+
+def test_a_verdict_on_nothing_says_what_was_compared() -> None:
+    assert "only how they ended" in verdict_text(VerdictReport(Verdict.REPRODUCED, (), (), ()))
 
 
 def test_no_runs_yet_says_how_to_make_one() -> None:

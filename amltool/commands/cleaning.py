@@ -13,7 +13,7 @@ from amltool.hosts.base import FileKind, Host
 from amltool.layout import HostLayout
 from amltool.run import LongList
 from amltool.stores import open_store
-from amltool.targets import open_target
+from amltool.targets import TARGETS, open_target
 from amltool.targets.placing import project_key, released_folders
 
 
@@ -31,6 +31,8 @@ class Removable:
 def find_removable(opened: Opened, *, target: str | None = None, store: bool = False) -> list[Removable]:
     """Run folders of this project that no unfinished run needs, and (``store``) artifacts that no run names.
 
+    A target of a type that this amltool cannot run has no run folders; it is passed over unless it is named.
+
     Raises:
         UserError: no such target, or its host does not answer.
     """
@@ -38,6 +40,8 @@ def find_removable(opened: Opened, *, target: str | None = None, store: bool = F
     unfinished = {entry.run_id for entry in opened.journal.entries()}
     seen: set[str] = set()
     for compute in read_computes(opened.project.root, target):
+        if target is None and compute.type not in TARGETS:
+            continue
         host = open_target(compute, opened.names, opened.git.top).host
         place = f"{host.name}:{host.root}"
         if place in seen:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import amltool
 from amltool.commands.opening import open_project
 from amltool.errors import UserError
 from amltool.git.command import Git
+
+if TYPE_CHECKING:
+    from amltool.configuration.compute import ComputeTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,27 @@ def _targets(root: Path) -> list[Finding]:
     for compute in computes:
         known = compute.type in TARGETS
         message = f"{compute.type.value}" + ("" if known else ": not in this version of amltool yet")
-        findings.append(Finding(f"target {compute.name}", "ok" if known else "warning", message))
+        findings.append(
+            _interpreter(compute) or Finding(f"target {compute.name}", "ok" if known else "warning", message)
+        )
     return findings
 
 
-def _writable(what: str, folder: Path) -> Finding:
-    import os
+def _interpreter(compute: ComputeTarget) -> Finding | None:
+    """The interpreter a run on this machine would use, or why there is none; ``None`` for a target that uses none."""
+    from amltool.configuration.compute import ComputeType
+    from amltool.environments.interpreter import find_interpreter
 
+    if compute.type is not ComputeType.LOCAL:
+        return None
+    try:
+        found = find_interpreter(compute.python_location, os.environ.get("PATH"))
+    except UserError as error:
+        return Finding(f"target {compute.name}", "error", error.what, error.remedy)
+    return Finding(f"target {compute.name}", "ok", f"{compute.type.value}, with {found}")
+
+
+def _writable(what: str, folder: Path) -> Finding:
     existing = folder if folder.exists() else folder.parent
     if not os.access(existing, os.W_OK):
         return Finding(what, "error", f"{existing} cannot be written.", "Change its permissions or owner.")

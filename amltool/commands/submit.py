@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -49,10 +48,14 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submitted(msgspec.Struct, frozen=True):
-    """A run that was started; ``record`` once it was followed to its end."""
+    """A run that was started; ``record`` once it was followed to its end.
+
+    ``kept_in`` is the folder that holds the files of a run of which no record is kept.
+    """
 
     run_id: str
     record: RunRecord | None
+    kept_in: str | None = None
 
 
 class Interrupted(Exception):  # noqa: N818 - no error: the run goes on
@@ -71,19 +74,27 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
         Interrupted: the user pressed Ctrl-C.
     """
     opened.ask_for_user()
-    snapshot = take_snapshot(opened, wanted, watcher)
+    snapshot, notices = take_snapshot(opened, wanted, watcher)
     request = _request(opened, wanted, snapshot, watcher)
+    for notice in notices:
+        watcher.say(notice)
     if snapshot.commit != opened.git.head:
         # HEAD is kept by its branch for the moment; the run keeps it when it lasts, and in any case with its record
         from amltool.git.notes import keep_snapshots
 
         keep_snapshots(opened.git, [snapshot.commit])
     entry = opened.journal.add(request)
+    if not detach:
+        watcher.say(f"RunId: {entry.run_id}\n")
     return start(opened, entry, snapshot, watcher, detach=detach)
 
 
-def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> Snapshot:
-    """Check the limits, then take the snapshot; says what is worth knowing about it."""
+def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple[Snapshot, list[str]]:
+    """Check the limits, then take the snapshot; says what is worth knowing about it.
+
+    Raises:
+        UserError: it is over the limits, there is no such commit or folder, or the tree has to be clean and is not.
+    """
     git, settings = opened.git, opened.project.settings
     commit = None
     if wanted.commit is not None:
@@ -91,6 +102,11 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> Snaps
         if commit is None:
             raise UserError(f"There is no commit {wanted.commit!r}.", "Name one that `git log` shows.")
     found = survey(git, opened.prefix, wanted.source_directory, opened.profile, commit)
+    if not found.sizes and wanted.source_directory != ".":
+        raise UserError(
+            f"There is no folder {wanted.source_directory!r} in the snapshot, or nothing in it.",
+            "--source-directory takes a folder of the project that holds files Git knows.",
+        )
     require_clean = settings.require_clean if wanted.require_clean is None else wanted.require_clean
     if found.dirty and require_clean:
         changed = ", ".join(change.path for change in found.changes[:5])
@@ -101,15 +117,14 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> Snaps
         sizes = {file.path: file.size for file in snapshot.files}
         sizes.update({path: large.size for path, large in snapshot.large_files.items()})
         refuse_over_limits(sizes, settings.limits, opened.project.root, found.ignore_file, lambda _: None)
-    for notice in found.notices:
-        watcher.say(notice)
+    notices = list(found.notices)
     if snapshot.dirty:
         count = len(found.changes)
-        watcher.say(
+        notices.append(
             f"Uncommitted work ({count} file{'s' * (count != 1)}) is in snapshot {snapshot.commit[:12]}, "
             f"on top of {snapshot.base_commit[:12]}; your branch, index and files are as they were."
         )
-    return snapshot
+    return snapshot, notices
 
 
 def start(
@@ -126,7 +141,9 @@ def start(
         try:
             drive(run, until=Step.LAUNCHED)
             if not detach:
-                return Submitted(entry.run_id, finish(run))
+                record = finish(run)
+                kept_in = None if run.request.tracked else str(run.folder.work)
+                return Submitted(entry.run_id, record, kept_in)
         except Exception:
             if run.state.step in (Step.REQUESTED, Step.PREPARED, Step.PLACED):
                 _abandon(run)
@@ -245,16 +262,25 @@ def script_in_snapshot(opened: Opened, script: str, snapshot: Snapshot) -> str:
         inside = path.relative_to(root).as_posix()
         if inside in known:
             return inside
-        if path.is_file():
+        if _is_file(path):
             raise UserError(
                 f"{inside} is not in the snapshot: {snapshot.ignore_file or 'Git'} leaves it out, or no commit has it.",
                 "Change the ignore file, or commit the script.",
             )
+    import difflib
+
     near = difflib.get_close_matches(script, sorted(known), 1)
     raise UserError(
         SCRIPT_MISSING.format(script),
         f"Did you mean {near[0]}?" if near else "Name a file that `amltool check --list` shows.",
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system takes
+        return False
 
 
 def is_interpreted(script: str, snapshot: Snapshot) -> bool:

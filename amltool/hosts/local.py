@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -82,6 +82,30 @@ class LocalHost:
                 start_new_session=True,
             )
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie while we live
+
+    def begin(self, command: Sequence[str]) -> Callable[[bytes], None]:
+        """Like `start`, but what the command reads is given later, to the function this returns.
+
+        When nothing is ever given, the command sees the end of its input as soon as we are gone.
+        """
+        source, sink = os.pipe()
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=source,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(sink)
+            raise
+        finally:
+            os.close(source)
+        threading.Thread(target=process.wait, daemon=True).start()
+        stream = os.fdopen(sink, "wb", buffering=0)
+        return lambda content: threading.Thread(target=_feed, args=(stream, content)).start()
 
     def read(self, path: PurePosixPath, offset: int = 0, limit: int | None = None) -> bytes:
         """As `Host.read`; only a regular file is read, and not through a link.
@@ -171,12 +195,12 @@ def _readable(content: bytes) -> BinaryIO:
         stream.seek(0)
         return stream
     source, sink = os.pipe()
-    threading.Thread(target=_feed, args=(sink, content)).start()
+    threading.Thread(target=_feed, args=(os.fdopen(sink, "wb", buffering=0), content)).start()
     return os.fdopen(source, "rb")
 
 
-def _feed(sink: int, content: bytes) -> None:
-    with os.fdopen(sink, "wb", buffering=0) as stream, contextlib.suppress(BrokenPipeError):
+def _feed(sink: FileIO, content: bytes) -> None:
+    with sink as stream, contextlib.suppress(BrokenPipeError):
         while content:
             content = content[stream.write(content) or 0 :]
 

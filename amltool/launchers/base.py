@@ -50,6 +50,10 @@ class Observation(msgspec.Struct, frozen=True):
 class Launcher(Protocol):
     """Starts the command of a run on a host. Every method may be called again by another process."""
 
+    def get_ready(self, host: Host, folder: RunFolder) -> None:
+        """Do beforehand what a start needs and what has no effect without it; called once before `start`, or not."""
+        ...
+
     def start(self, host: Host, launch: Launch) -> Handle:
         """Start it and return once it is certain that it was started; a second start of the same run has no
         effect (the first one goes on) and returns an equal handle.

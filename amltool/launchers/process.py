@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -36,6 +37,13 @@ class ProcessLauncher:
     def __init__(self, bootstrap: PurePosixPath, interpreter: str | None = None) -> None:
         self._bootstrap = bootstrap
         self._interpreter = interpreter
+        self._waiting: dict[RunFolder, Callable[[bytes], None]] = {}
+
+    def get_ready(self, host: Host, folder: RunFolder) -> None:
+        """As `Launcher.get_ready`; on this machine the bootstrap starts and waits for what it is to run."""
+        if isinstance(host, LocalHost):
+            with contextlib.suppress(OSError):  # `start` will meet the same and say it
+                self._waiting[folder] = host.begin(self._command(host, "run", folder))
 
     def start(self, host: Host, launch: Launch) -> Handle:
         """As `Launcher.start`. A command that cannot be started is a run that ends with 127 or 126 and a reason.
@@ -47,7 +55,11 @@ class ProcessLauncher:
         if not host.exists(launch.folder.path):
             raise UserError(f"There is no folder {launch.folder.path} on {host.name}.", "Place the snapshot first.")
         try:
-            host.start(self._command(host, "run", launch.folder), input=spec_of(launch))
+            feed = self._waiting.pop(launch.folder, None)
+            if feed is not None:
+                feed(spec_of(launch))
+            else:
+                host.start(self._command(host, "run", launch.folder), input=spec_of(launch))
         except (FileNotFoundError, PermissionError) as error:
             raise UserError(
                 f"{self._python(host)} cannot be started on {host.name}: {error.strerror}.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from invoke.context import Context
 
 from amltool.tasks.arguments import task
@@ -128,9 +130,11 @@ def restore(context: Context, run: str = "@", *, to: str | None = None) -> None:
 
     opened = open_project()
     found = finished(opened, run)
-    folder = Path(to or f"restored-{found.run_id}").absolute()
+    folder = Path(os.path.abspath(to or f"restored-{found.run_id}"))  # noqa: PTH100 - without .., links kept
     count = write(opened, found, folder)
     TerminalWatcher().say(f"Restored {count} files of commit {found.record.commit[:12]} to {folder}")
+    if folder.is_relative_to(opened.project.root):
+        TerminalWatcher().say("The folder lies in the project: while it is there, the next submit takes it along.")
 
 
 @task(name="check", help={"json": JSON_HELP})

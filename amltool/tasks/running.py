@@ -70,7 +70,7 @@ def submit(
         require_clean=True if clean else None,
         source_directory=source_directory,
         variables=_variables(set),
-        timeout_s=timeout,
+        timeout_s=_seconds(timeout),
         tracked=False if untracked else None,
     )
     return _submit(open_project(), wanted, detach=detach, json=json)
@@ -86,6 +86,14 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
             raise UserError(f"--set takes NAME=VALUE, not {pair!r}.", "For example: --set OMP_NUM_THREADS=2")
         variables[name] = value
     return variables
+
+
+def _seconds(timeout: float | None) -> float | None:
+    from amltool.errors import UserError
+
+    if timeout is not None and not timeout > 0:
+        raise UserError(f"--timeout takes seconds, more than 0, not {timeout:g}.", "Leave it out for no time-out.")
+    return timeout
 
 
 def _submit(opened: Opened, wanted: Submission, *, detach: bool, json: bool) -> Outcome:
@@ -107,7 +115,7 @@ def _submit(opened: Opened, wanted: Submission, *, detach: bool, json: bool) -> 
         if json:
             print_json({"run_id": submitted.run_id, "status": "Running"})
         return Outcome(ExitCode.DONE)
-    watcher.say(f"\n{ending_line(submitted.record)}")
+    watcher.say(f"\n{ending_line(submitted.record, kept_in=submitted.kept_in)}")
     if json:
         print_json(fold(submitted.record, ()).to_json())
     return outcome_of(submitted.record)
@@ -213,7 +221,7 @@ def rerun(
         target=target,
         rtol=rtol,
         atol=atol,
-        timeout_s=timeout,
+        timeout_s=_seconds(timeout),
         ignored_outputs=ignore_output,
         ignored_metrics=ignore_metric,
     )

@@ -99,8 +99,8 @@ def signal_number(name: str) -> int:
     return int(digits) if digits.isdigit() else 1
 
 
-def ending_line(record: RunRecord) -> str:
-    """How a run ended, in a line for its user."""
+def ending_line(record: RunRecord, *, kept_in: str | None = None) -> str:
+    """How a run ended, in a line for its user, and where to look further."""
     how = record.status.value
     if record.signal:
         how += f" (killed by {record.signal})"
@@ -108,7 +108,10 @@ def ending_line(record: RunRecord) -> str:
         how += f" (exit code {record.exit_code})"
     if record.reason:
         how += f": {record.reason}"
-    return f"RunId: {record.run_id}\n{how}; see: amltool show {record.run_id.rsplit('-', 1)[-1]}"
+    see = f"see: amltool show {record.run_id.rsplit('-', 1)[-1]}"
+    if kept_in is not None:
+        see = f"no record is kept; its files: {kept_in}"
+    return f"RunId: {record.run_id}\n{how}; {see}"
 
 
 def print_json(value: Any) -> None:

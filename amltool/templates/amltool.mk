@@ -7,6 +7,8 @@
 # Values reach amltool exactly; quotes and backslashes group words in ARGS and DO, and nothing else is special there
 # (`$` too is only a dollar sign). AMLTOOL says which amltool runs, AMLTOOL_PYTHON which Python splits the words.
 
+# To include this file does not change what a bare `make` does.
+AMLTOOL_MK_GOAL := $(.DEFAULT_GOAL)
 AMLTOOL ?= amltool
 AMLTOOL_PYTHON ?= python3
 
@@ -50,3 +52,5 @@ submit runs show rerun ui amltool: export AMLTOOL_MK_DO = $(value DO)
 
 submit runs show rerun ui amltool:
 	@$(AMLTOOL_PYTHON) -c "$$AMLTOOL_MK_PROGRAM" $@ $(AMLTOOL)
+
+.DEFAULT_GOAL := $(AMLTOOL_MK_GOAL)

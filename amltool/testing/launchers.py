@@ -61,6 +61,9 @@ class FakeLauncher:
     def __init__(self, play: Callable[[Launch], Play] = play_by_words) -> None:
         self._play = play
 
+    def get_ready(self, host: Host, folder: RunFolder) -> None:
+        """Nothing is needed beforehand."""
+
     def start(self, host: Host, launch: Launch) -> Handle:
         folder = launch.folder
         if not host.exists(folder.path):
@@ -288,6 +291,19 @@ class LauncherContract:
         assert seen.exit is not None
         assert seen.exit.reason == "the bootstrap was killed"
         assert run.launcher.observe(run.host, folder, handle).state is LaunchState.LOST
+
+    def test_getting_ready_has_no_effect_by_itself(self, run: Runs, commands: Commands) -> None:
+        launch = run.launch(commands.prints("hello."))
+        run.launcher.get_ready(run.host, launch.folder)
+        assert run.launcher.observe(run.host, launch.folder, {}).state is LaunchState.ABSENT
+
+    def test_a_run_that_was_made_ready_starts_once(self, run: Runs, commands: Commands) -> None:
+        launch = run.launch(commands.prints("hello."))
+        run.launcher.get_ready(run.host, launch.folder)
+        handle = run.launcher.start(run.host, launch)
+        assert run.launcher.start(run.host, launch) == handle
+        run.launcher.wait(run.host, launch.folder, handle, 20)
+        assert run.host.read(launch.folder.console) == b"hello."
 
     def test_no_secret_is_in_the_console(self, run: Runs, commands: Commands) -> None:
         launch = run.launch(commands.prints("the token is hunter22."), secrets=["hunter22"])

@@ -44,6 +44,10 @@ def refused(folder: Path, *arguments: str, **variables: str) -> str:
     ("arguments", "says"),
     [
         (["submit", "trian.py"], "Did you mean train.py"),
+        (["submit", "x" * 300 + ".py"], "script path doesn't exist"),
+        (["submit", "train.py", "--timeout", "0"], "more than 0, not 0"),
+        (["submit", "train.py", "--timeout", "-1"], "more than 0, not -1"),
+        (["submit", "train.py", "--source-directory", "nowhere"], "There is no folder 'nowhere'"),
         (["submit", "/etc/hostname"], "should be inside the project folder"),
         (["submit", "../outside.py"], "should be inside the project folder"),
         (["submit", "train.py", "--target", "nowhere"], "Compute target = nowhere doesn't exist"),
@@ -73,6 +77,13 @@ def refused(folder: Path, *arguments: str, **variables: str) -> str:
 )
 def test_wrong_words_are_refused_with_the_next_step(project: Path, arguments: list[str], says: str) -> None:
     assert says in refused(project, *arguments)
+
+
+def test_a_refused_submit_says_nothing_of_a_snapshot(project: Path) -> None:
+    (project / "new.txt").write_text("uncommitted")
+
+    assert "Uncommitted work" not in amltool(project, "submit", "trian.py", check=False).stderr
+    assert "Uncommitted work" in amltool(project, "submit", "train.py").stderr
 
 
 def test_a_script_that_the_ignore_file_leaves_out_is_said_so(project: Path) -> None:

@@ -86,6 +86,18 @@ def test_logs_can_be_followed_from_another_process_with_no_line_lost_or_doubled(
     assert amltool(slow, "logs", "@").stdout.encode() == EXPECTED
 
 
+def test_the_run_id_is_said_before_the_run_begins(slow: Path) -> None:
+    process = client(slow, "submit", "train.py", "--target", "local")
+    assert process.stderr is not None
+
+    first = process.stderr.readline().decode().split()
+
+    assert process.poll() is None
+    assert first[0] == "RunId:"
+    amltool(slow, "cancel", first[1])
+    assert process.communicate()[1].decode().count(first[1]) == 2
+
+
 def test_wait_shows_the_console_and_gives_the_runs_exit_code(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project", {"train.py": SLOW + "raise SystemExit(7)\n"})
     amltool(folder, "submit", "train.py", "--detach")

@@ -144,6 +144,14 @@ def test_clean_says_sizes_first_and_removes_only_when_asked(runs: Path, tmp_path
     assert amltool(folder, "clean", "--store").stdout.startswith("Nothing to clean")
 
 
+def test_clean_passes_over_a_target_that_this_version_cannot_run(tmp_path: Path) -> None:
+    cluster = "type: cluster\naddress: c-ssh.example.net\nusername: u\n"
+    folder = make_project(tmp_path / "project", {"train.py": "", "aml_config/hdi.compute": cluster})
+
+    assert amltool(folder, "clean").stdout == "Nothing to clean.\n"
+    assert "of type cluster" in amltool(folder, "clean", "--target", "hdi", check=False).stderr
+
+
 def test_only_the_newest_run_folders_are_kept(tmp_path: Path, isolated_home: Path) -> None:
     files = {"train.py": "import time\ntime.sleep(1)\n", "aml_config/project.yml": "keep_run_folders: 2\n"}
     folder = make_project(tmp_path / "project", files)  # type: ignore[arg-type]
@@ -174,6 +182,17 @@ def test_the_doctor_names_what_is_missing(tmp_path: Path, runs: Path) -> None:
     assert (done.returncode, "not in a Git repository" in done.stdout) == (1, True)
 
 
+def test_the_doctor_looks_for_the_interpreter(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project", {"train.py": ""})
+    assert "local, with /" in amltool(folder, "doctor").stdout
+    compute = folder / "aml_config/local.compute"
+    compute.write_text(compute.read_text() + 'pythonLocation: "/nowhere/python"\n')
+
+    done = amltool(folder, "doctor", check=False)
+
+    assert (done.returncode, "no interpreter '/nowhere/python'" in done.stdout) == (1, True)
+
+
 def test_history_is_shown_beside_commits_by_plain_git(runs: Path) -> None:
     shown = git(runs, "log", "--notes=amltool/runs", "--format=%N")
     assert sum('"event":"run"' in line for line in shown.splitlines()) == 3
@@ -181,9 +200,12 @@ def test_history_is_shown_beside_commits_by_plain_git(runs: Path) -> None:
 
 def test_an_untracked_run_leaves_no_record_and_keeps_its_folder(tmp_path: Path, isolated_home: Path) -> None:
     folder = make_project(tmp_path / "project", {"train.py": "open('outputs/x', 'w').write('x')\n"})
-    record = submit(folder, "train.py", "--untracked")
+    said = amltool(folder, "submit", "train.py", "--untracked", "--json")
+    record = json.loads(said.stdout)
     assert json.loads(amltool(folder, "runs", "--json").stdout) == []
-    assert (isolated_home / ".amltool/runs" / record["run_id"] / "work/outputs/x").read_text() == "x"
+    work = isolated_home / ".amltool/runs" / record["run_id"] / "work"
+    assert (work / "outputs/x").read_text() == "x"
+    assert f"its files: {work}" in said.stderr
 
 
 def test_init_makes_a_project_that_runs_at_once(tmp_path: Path) -> None:
