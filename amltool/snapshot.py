@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -86,19 +87,22 @@ def _folder_id(level: dict[bytes, Any], algorithm: str) -> bytes:
     return hashlib.new(algorithm, b"tree %d\0" % len(body) + body, usedforsecurity=False).digest()
 
 
-def check_names(files: Iterable[SnapshotFile]) -> None:
+_UNSAFE = re.compile(r"(?:^|[/\0])(?:\.{0,2}|\.git)(?=[/\0]|$)", re.IGNORECASE)
+"""A part of a path that is empty, ``.``, ``..`` or ``.git``; ``\\0`` stands between paths, no name has it."""
+
+
+def check_names(files: Sequence[SnapshotFile]) -> None:
     """Refuse names that would be written outside the snapshot or into a ``.git`` folder.
 
     Raises:
         UserError: such a name is in the tree (Git itself never makes one; a crafted repository may).
     """
-    for file in files:
-        parts = file.path.split("/")
-        if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
-            raise UserError(
-                f"The commit holds a file with the unsafe name {file.path!r}.",
-                "Do not run it: no ordinary Git made it.",
-            )
+    if not files or not _UNSAFE.search("\0".join(file.path for file in files)):
+        return
+    unsafe = next(file.path for file in files if _UNSAFE.search(file.path))
+    raise UserError(
+        f"The commit holds a file with the unsafe name {unsafe!r}.", "Do not run it: no ordinary Git made it."
+    )
 
 
 def check_links(files: Sequence[SnapshotFile], targets: dict[str, str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from amltool.artifact import Metric
-from amltool.commands.verdicts import Verdict, VerdictReport
+from amltool.commands.verdicts import VerdictReport
 from amltool.render import check_text, duration, harmless, number, run_text, runs_table, size, table, verdict_text
-from amltool.run import Run, RunRecord, RunStatus
+from amltool.run import Run, RunRecord, RunStatus, Verdict
 
 EVIL = "\x1b[31mred\x1b[0m\n\u202e\x07"
 

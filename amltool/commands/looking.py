@@ -22,6 +22,8 @@ from amltool.stores import open_store
 from amltool.targets.base import ConsoleReader, Drive, Silent, Watcher
 
 WAIT_S = 0.05
+LOOK_S = 1.0
+"""How often one who follows a run looks whether it still has a driver."""
 STATUSES = {status.value.lower(): status for status in RunStatus}
 
 
@@ -259,6 +261,7 @@ def console_of(opened: Opened, name: str, *, follow: bool, path: str = CONSOLE_F
     run = prepare_drive(opened, found, Silent())
     folder = run.folder if path == CONSOLE_FILE else None
     reader = ConsoleReader(run.target.host, run.folder, path=None if folder else run.folder.work / path)
+    looked = time.monotonic()
     while True:
         running = _is_running(found)
         yield from reader.new()
@@ -267,6 +270,19 @@ def console_of(opened: Opened, name: str, *, follow: bool, path: str = CONSOLE_F
         if not running:
             break
         time.sleep(WAIT_S)
+        if time.monotonic() - looked > LOOK_S:
+            # its driver may have died since: then nobody else would see the run's end
+            go_on(opened, found)
+            looked = time.monotonic()
+    yield from _rest(opened, found.run_id, path, reader.offset)
+
+
+def _rest(opened: Opened, run_id: str, path: str, offset: int) -> Iterator[bytes]:
+    """What a collected file holds after an offset: the run's folder may be gone before its last lines were read."""
+    with contextlib.suppress(UserError):
+        for block in artifact_content(opened, opened.history.find(run_id), path):
+            yield block[max(offset, 0) :]
+            offset -= len(block)
 
 
 def _is_running(entry: JournalEntry) -> bool:

@@ -86,6 +86,22 @@ def test_logs_can_be_followed_from_another_process_with_no_line_lost_or_doubled(
     assert amltool(slow, "logs", "@").stdout.encode() == EXPECTED
 
 
+def test_one_who_follows_sees_the_end_also_when_the_driver_died(slow: Path) -> None:
+    amltool(slow, "submit", "train.py", "--detach")
+    follower = client(slow, "logs", "-f", "@")
+    (journal,) = (slow / ".git/amltool/runs").iterdir()
+    command = f"amltool.tasks.background {slow} {journal.name}"
+    found = subprocess.run(["pgrep", "-f", command], capture_output=True, text=True, check=True).stdout.split()
+    for driver in found:
+        os.kill(int(driver), signal.SIGKILL)
+
+    stdout, stderr = follower.communicate(timeout=30)
+
+    assert found
+    assert (stdout, follower.returncode) == (EXPECTED, 0), stderr
+    assert newest(slow)["status"] == "Completed"
+
+
 def test_the_run_id_is_said_before_the_run_begins(slow: Path) -> None:
     process = client(slow, "submit", "train.py", "--target", "local")
     assert process.stderr is not None
