@@ -193,9 +193,13 @@ class Git:
             finally:
                 reader.close()
             return
+        yield self.get_reader()
+
+    def get_reader(self) -> ObjectReader:
+        """The reader that is kept, started if need be; asked for early, Git gets ready while something else is done."""
         if self._reader is None or self._reader.is_broken:
             self._reader = ObjectReader(self._start_reader(None))
-        yield self._reader
+        return self._reader
 
     def _start_reader(self, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -91,6 +91,7 @@ def survey(
             f"source_directory {source_directory!r} lies outside the project.", "Name a folder in the project."
         )
     status = None if commit else _start_status(git, root)
+    git.get_reader()
     listing = list_tree(git, base, root, missing_is_empty=commit is None) if base else []
     changes, notices = ([], []) if status is None else _read_status(git, status, root)
     return _select(git, base or "", root, source_directory, listing, changes, notices, profile)

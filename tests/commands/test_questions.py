@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,16 @@ def test_an_untracked_run_leaves_no_record_and_keeps_its_folder(tmp_path: Path, 
     work = isolated_home / ".amltool/runs" / record["run_id"] / "work"
     assert (work / "outputs/x").read_text() == "x"
     assert f"its files: {work}" in said.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_makefile_that_includes_ours_first_keeps_its_default_target(tmp_path: Path) -> None:
+    amltool(make_project(tmp_path / "project", {"train.py": ""}), "init")
+    (tmp_path / "project/Makefile").write_text("include amltool.mk\nmine:\n\t@echo mine\n")
+
+    done = subprocess.run(["make", "-s"], cwd=tmp_path / "project", capture_output=True, text=True, check=True)
+
+    assert done.stdout == "mine\n"
 
 
 def test_init_makes_a_project_that_runs_at_once(tmp_path: Path) -> None:
