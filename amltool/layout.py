@@ -130,6 +130,11 @@ class RunFolder(msgspec.Struct, frozen=True):
         return self.path / "released.json"
 
     @property
+    def untracked(self) -> PurePosixPath:
+        """Made when a run without a record ended: the folder is all there is of it."""
+        return self.path / "untracked.json"
+
+    @property
     def placed(self) -> PurePosixPath:
         """What was placed in ``work``, with the stat data that shows it untouched."""
         return self.path / "placed.json"

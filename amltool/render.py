@@ -124,11 +124,11 @@ def size(count: int | None) -> str:
 def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> str:
     """The newest runs: metrics first as the ancestor had them, then what every run has."""
     metrics = sorted({n for run in runs for n, metric in run.record.metrics.items() if metric.min is not None})[:4]
-    columns = ["run", "no", "status", "script", "target", "started", "duration", *metrics]
+    columns = ["run", "no", "status", "script", "target", "started (UTC)", "duration", *metrics]
     # the run id begins with the second it was made
-    dispensable = ["started", "target", "no", *reversed(metrics[1:]), "duration", "script", *metrics[:1]]
+    dispensable = ["started (UTC)", "target", "no", *reversed(metrics[1:]), "duration", "script", *metrics[:1]]
     if any(row["note"] for row in unfinished):
-        dispensable.remove("started")
+        dispensable.remove("started (UTC)")
     rows: list[list[object]] = [
         [
             row["run_id"],

@@ -14,7 +14,7 @@ from amltool.layout import HostLayout
 from amltool.run import LongList
 from amltool.stores import open_store
 from amltool.targets import TARGETS, open_target
-from amltool.targets.placing import project_key, released_folders
+from amltool.targets.placing import is_untracked, project_key, released_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,12 @@ class Removable:
     reason: str
 
 
-def find_removable(opened: Opened, *, target: str | None = None, store: bool = False) -> list[Removable]:
+def find_removable(
+    opened: Opened, *, target: str | None = None, store: bool = False, only_copies: bool = False
+) -> list[Removable]:
     """Run folders of this project that no unfinished run needs, and (``store``) artifacts that no run names.
+
+    ``only_copies``: also folders that hold what is nowhere else: files that were not collected, untracked runs.
 
     A target of a type that this amltool cannot run has no run folders; it is passed over unless it is named.
 
@@ -47,15 +51,18 @@ def find_removable(opened: Opened, *, target: str | None = None, store: bool = F
         if place in seen:
             continue
         seen.add(place)
-        found += _run_folders(opened, host, compute.name, unfinished)
+        found += _run_folders(opened, host, compute.name, unfinished, only_copies=only_copies)
     if store:
         found += _unnamed_artifacts(opened)
     return found
 
 
-def _run_folders(opened: Opened, host: Host, target: str, unfinished: set[str]) -> list[Removable]:
+def _run_folders(
+    opened: Opened, host: Host, target: str, unfinished: set[str], *, only_copies: bool
+) -> list[Removable]:
+    key = project_key(opened.git, opened.prefix)
     layout = HostLayout(host.root)
-    free = {folder.path for folder in released_folders(host, project_key(opened.git, opened.prefix))}
+    free = {folder.path for folder in released_folders(host, key)}
     known = {run.run_id for run in opened.history.runs(limit=None)} if host.exists(layout.runs) else set()
     found = []
     for name in host.names(layout.runs) if host.exists(layout.runs) else []:
@@ -64,8 +71,9 @@ def _run_folders(opened: Opened, host: Host, target: str, unfinished: set[str]) 
             continue
         if path in free:
             found.append(Removable("run folder", target, str(path), _size(host, path), "its run is recorded"))
-        elif name in known:
-            reason = "its run is recorded; it holds files that were not collected"
+        elif only_copies and (name in known or is_untracked(host, layout.run(name), key)):
+            kept = "files that were not collected" if name in known else "a run without a record"
+            reason = f"asked for: it holds the only copy of {kept}"
             found.append(Removable("run folder", target, str(path), _size(host, path), reason))
     return found
 

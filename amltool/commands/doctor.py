@@ -32,15 +32,7 @@ def examine(folder: Path) -> list[Finding]:
     """Look at Git, Python, the project, its targets and store, and at what optional parts need."""
     findings = [Finding("amltool", "ok", f"{amltool.__version__} on Python {sys.version.split()[0]}"), _git()]
     findings += _project(folder)
-    findings += [_optional(*each) for each in OPTIONAL]
     return findings
-
-
-OPTIONAL = (
-    ("docker", "docker", "the docker targets"),
-    ("paramiko", "ssh", "targets over SSH"),
-    ("azure.storage.blob", "azure", "artifact stores in Azure Blob"),
-)
 
 
 def _git() -> Finding:
@@ -114,15 +106,3 @@ def _writable(what: str, folder: Path) -> Finding:
     if free < 1 << 30:
         return Finding(what, "warning", f"{existing} has less than 1 GB free.", "Free some space.")
     return Finding(what, "ok", str(folder))
-
-
-def _optional(module: str, extra: str, what: str) -> Finding:
-    from importlib.util import find_spec
-
-    try:
-        there = find_spec(module) is not None
-    except ModuleNotFoundError:
-        there = False
-    if there:
-        return Finding(extra, "ok", f"{what}: installed")
-    return Finding(extra, "warning", f"{what} need packages that are not installed.", f"pip install 'amltool[{extra}]'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ from amltool.targets.base import Drive, Silent, Watcher, drive, release
 
 if TYPE_CHECKING:
     from amltool.stores.base import ArtifactStore
+
+
+LOOK_AGAIN_S = 0.2
 
 
 def prepare_drive(opened: Opened, entry: JournalEntry, watcher: Watcher, snapshot: Snapshot | None = None) -> Drive:
@@ -151,16 +155,16 @@ def drive_to_end(root: Path, run_id: str) -> None:
 
     opened = open_project(root)
     entry = opened.journal.entry(run_id)
-    if entry is None:
-        return
-    try:
-        with entry.driven():
-            finish(prepare_drive(opened, entry, Silent()))
-    except BlockingIOError:
-        return
-    except UserError as error:
-        entry.keep("trouble.txt", str(error).encode())
-        raise
+    while entry is not None:
+        try:
+            with entry.driven():
+                finish(prepare_drive(opened, entry, Silent()))
+            return
+        except BlockingIOError:
+            time.sleep(LOOK_AGAIN_S)  # a command looks at the run for a moment, or drives it to its end
+        except FileNotFoundError:
+            return
+        entry = opened.journal.entry(run_id)
 
 
 def status_of(entry: JournalEntry) -> tuple[RunStatus, str]:

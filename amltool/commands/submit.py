@@ -14,6 +14,7 @@ from amltool.commands.driving import drive_in_background, finish, prepare_drive
 from amltool.commands.opening import Opened
 from amltool.commands.weighing import refuse_over_limits
 from amltool.configuration.choosing import Chosen, choose
+from amltool.configuration.compute import ComputeTarget, write_compute
 from amltool.configuration.folder import FOLDER, Files, working_files
 from amltool.configuration.runconfig import command_of
 from amltool.errors import UserError
@@ -23,6 +24,7 @@ from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
 from amltool.run import RunRecord, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
+from amltool.targets import open_target
 from amltool.targets.base import Drive, Watcher, drive
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
@@ -73,6 +75,8 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
         UserError: the run cannot be started; nothing was started.
         Interrupted: the user pressed Ctrl-C.
     """
+    if not opened.project.has_aml_config:
+        raise _no_project(opened)
     opened.ask_for_user()
     snapshot, notices = take_snapshot(opened, wanted, watcher)
     request = _request(opened, wanted, snapshot, watcher)
@@ -87,6 +91,14 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     if not detach:
         watcher.say(f"RunId: {entry.run_id}\n")
     return start(opened, entry, snapshot, watcher, detach=detach)
+
+
+def _no_project(opened: Opened) -> UserError:
+    """What to do where there is no project: change to the one below, or make one."""
+    listed = opened.git.text("ls-files", "-z", "--", "*/aml_config/*.runconfig").split("\0")
+    folders = sorted({path.rsplit("/aml_config/", 1)[0] for path in listed if path})
+    remedy = f"Change to one of: {', '.join(folders[:5])}" if folders else "Make it a project: amltool init"
+    return UserError(f"{opened.project.root} has no aml_config folder, so it is no project.", remedy)
 
 
 def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple[Snapshot, list[str]]:
@@ -198,7 +210,7 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         framework=configuration.framework.value,
         target=chosen.compute.name,
         target_type=chosen.compute.type.value,
-        compute=chosen.compute_text,
+        compute=write_compute(_settled(opened, chosen.compute)),
         max_artifact_size=settings.max_artifact_size,
         artifact_store=settings.artifact_store,
         timeout_s=timeout_s,
@@ -208,6 +220,17 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         sweep_id=wanted.sweep_id,
         tracked=configuration.tracked_run if wanted.tracked is None else wanted.tracked,
     )
+
+
+def _settled(opened: Opened, compute: ComputeTarget) -> ComputeTarget:
+    """The compute target with its folders as they are now: a later command may have another home folder.
+
+    Raises:
+        UserError: this amltool has no such target, or amltool's folder on its host cannot be made.
+    """
+    target = open_target(compute, opened.names, opened.git.top)
+    share = compute.native_shared_directory if target.share is None else f"{target.share.parents[2]}/"
+    return msgspec.structs.replace(compute, root=str(target.host.root), native_shared_directory=share)
 
 
 def choose_configuration(opened: Opened, wanted: Submission, commit: str) -> Chosen:

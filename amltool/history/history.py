@@ -130,6 +130,8 @@ class History:
             raise UserError(f"{name!r} names no run.", "@ is the newest run, @2 the one before.")
         runs = self._read(lambda rows: rows.newest(1, skip=int(count) - 1))
         if not runs:
+            if name in ("@", "@1"):
+                raise UserError("No runs yet.", "Make one: amltool submit SCRIPT --target local")
             there = len(self.index.ask(lambda rows: rows.newest(int(count))))
             raise UserError(
                 f"{name!r} names no run: the history has {there} run{'s' * (there != 1)}.", "See them: amltool runs"

@@ -9,6 +9,7 @@ import msgspec
 
 from amltool.configuration.compute import ComputeTarget, ComputeType
 from amltool.errors import UserError
+from amltool.files import no_space
 from amltool.layout import share_path
 from amltool.run import ProjectNames
 from amltool.targets.base import Target
@@ -45,7 +46,10 @@ def _local(compute: ComputeTarget, place: Place) -> Target:
     from amltool.tracking.travel import install
 
     host = LocalHost(Path(compute.root).expanduser() if compute.root else None)
-    tracking = install(host)
+    try:
+        tracking = install(host)
+    except OSError as error:
+        raise no_space(error, str(host.root)) from error
     share = share_path(
         _home(compute.native_shared_directory), place.names.account, place.names.workspace, place.names.name
     )

@@ -25,6 +25,7 @@ import amltool
 from amltool.artifact import Artifact
 from amltool.environments.base import Prepared
 from amltool.errors import UserError
+from amltool.files import no_space
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
 from amltool.launchers.base import Exit, Launch, Launcher, LaunchState, Observation
 from amltool.layout import LOCK_FILE, HostLayout, RunFolder
@@ -190,7 +191,7 @@ def _place(run: Drive) -> None:
             "The rules of the snapshot changed since (amltool's settings or its version): submit again.",
         )
     host, folder = run.target.host, run.folder
-    host.make_folder(folder.path)
+    _make_folder(host, folder.path)
     if not host.exists(folder.work):
         placing.take_over(host, folder, placing.project_key(run.git, run.request.prefix))
     size = snapshot.size
@@ -205,11 +206,18 @@ def _place(run: Drive) -> None:
     run.done(Step.PLACED, RunStatus.PREPARING)
 
 
+def _make_folder(host: Host, folder: PurePosixPath) -> None:
+    try:
+        host.make_folder(folder)
+    except OSError as error:
+        raise no_space(error, str(folder)) from error
+
+
 def _launch(run: Drive) -> None:
     target, request = run.target, run.request
     at_start = []
     if target.share is not None:
-        target.host.make_folder(target.share)
+        _make_folder(target.host, target.share)
         at_start = list_shared_folder(target.host, target.share, with_hash=request.share_hash)
     prepared = _prepared(run)
     own = {**prepared.variables, **run.own_variables()}
@@ -383,9 +391,11 @@ def final_status(state: RunState) -> RunStatus:
 def release(run: Drive) -> None:
     """After the record: free the run's folder for the next run, and take the run out of the journal."""
     omitted = run.state.omitted
-    if not omitted and run.request.tracked:
-        key = placing.project_key(run.git, run.request.prefix)
-        with contextlib.suppress(OSError):
+    key = placing.project_key(run.git, run.request.prefix)
+    with contextlib.suppress(OSError):
+        if not run.request.tracked:
+            placing.mark_untracked(run.target.host, run.folder, key, timestamp())
+        elif not omitted:
             placing.release(run.target.host, run.folder, key, timestamp(), run.request.keep_run_folders)
     run.entry.discard()
 

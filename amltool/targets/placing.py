@@ -83,6 +83,19 @@ def place_here(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWr
         raise no_space(error, str(folder.work)) from error
 
 
+def mark_untracked(host: Host, folder: RunFolder, key: str, at: str) -> None:
+    """Note whose a folder is that holds the only trace of a run; it goes only when asked for."""
+    host.write(folder.untracked, msgspec.json.encode(Released(key, at)))
+
+
+def is_untracked(host: Host, folder: RunFolder, key: str) -> bool:
+    """Whether a folder is that of an untracked run of a project."""
+    try:
+        return msgspec.json.decode(host.read(folder.untracked), type=Released).project == key
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+        return False
+
+
 def release(host: Host, folder: RunFolder, key: str, at: str, keep: int) -> None:
     """Mark a finished run's folder as free for reuse, and remove all but the newest ``keep`` of the project."""
     host.write(folder.released, msgspec.json.encode(Released(key, at)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from amltool.tasks.startup import import_invoke
+from amltool.tasks.startup import import_invoke, readable_output
 
 import_invoke()
+readable_output()
 
 from invoke.collection import Collection  # noqa: E402 - after import_invoke, which makes it cheap
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -30,6 +31,16 @@ class ProgramConfig(Config):
 
     prefix = "amltool-invoke"
     env_prefix = "AMLTOOL_INVOKE"  # type: ignore[assignment] # inferred from its default, None
+
+    def load_system(self, merge: bool = True) -> None:
+        """There is no such file of ours, and looking for it fails where there is no home folder."""
+
+    def load_user(self, merge: bool = True) -> None:
+        """As `load_system`."""
+
+
+SHOWN_OPTIONS = frozenset({"-h", "-l", "-V", "-d", "--print-completion-script"})
+"""Of Invoke's own options those that mean something here; the others (`--hide`, `--sudo` ...) are about its shell."""
 
 
 class AmltoolProgram(Program):
@@ -73,7 +84,12 @@ class AmltoolProgram(Program):
         print(f"{SENTENCE}\n\nUsage: {NAME} TASK [--options] [-- ARGUMENTS]\n       {NAME} TASK --help\n")
         self.list_tasks()
         print("Core options:\n")
-        self.print_columns(self.initial_context.help_tuples())
+        shown = [
+            (names, text)
+            for names, text in self.initial_context.help_tuples()
+            if SHOWN_OPTIONS & set(re.findall(r"--?[\w-]+", names))
+        ]
+        self.print_columns(shown)
 
     def task_list_opener(self, extra: str = "") -> str:
         return super().task_list_opener(extra).replace("Subcommands", "Tasks")

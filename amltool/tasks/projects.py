@@ -109,12 +109,19 @@ def doctor(context: Context, *, json: bool = False) -> Outcome:
     help={
         "target": "on this compute target only",
         "store": "also artifacts that no run of the history names",
+        "only_copies": "also folders with what is nowhere else: files not collected, untracked runs",
         "yes": "do it; without this it only says what could go",
         "json": JSON_HELP,
     },
 )
 def clean(
-    context: Context, *, target: str | None = None, store: bool = False, yes: bool = False, json: bool = False
+    context: Context,
+    *,
+    target: str | None = None,
+    store: bool = False,
+    only_copies: bool = False,
+    yes: bool = False,
+    json: bool = False,
 ) -> None:
     """Say what can go and how much it is: run folders, left-overs; with --yes remove it."""
     from amltool.commands.cleaning import find_removable, remove
@@ -122,7 +129,7 @@ def clean(
     from amltool.render import removable_text
 
     opened = open_project()
-    found = find_removable(opened, target=target, store=store)
+    found = find_removable(opened, target=target, store=store, only_copies=only_copies)
     if yes:
         remove(opened, found)
     print_json(found) if json else print(removable_text(found, removed=yes))

@@ -136,6 +136,16 @@ def version_by_folder(package: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def readable_output() -> None:
+    """Let what is printed never fail for its characters, nor for want of an output (``>&-``)."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - as long as the process
+        elif hasattr(stream, "reconfigure") and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 @contextmanager
 def bytecode_kept() -> Iterator[None]:
     """Within it, Python keeps the bytecode of what it imports, as it does anywhere but under Invoke.

@@ -1,7 +1,7 @@
 # amltool through make. In your Makefile: include amltool.mk     (or: make -f amltool.mk submit ...)
 #
 #   make submit TARGET=docker SCRIPT=train.py ARGS='--lr 0.1 --name "two words"'
-#   make runs          make show RUN=@          make rerun RUN=3f9c TARGET=local          make ui
+#   make runs          make show RUN=@          make rerun RUN=3f9c TARGET=local
 #   make amltool DO='compare @ @2'              any other task
 #
 # Values reach amltool exactly; quotes and backslashes group words in ARGS and DO, and nothing else is special there
@@ -41,16 +41,16 @@ except OSError as error:
     sys.exit(command[0] + " cannot be run: " + str(error) + "\nInstall it, or say where it is: make AMLTOOL=/path/to/amltool ...")
 endef
 
-.PHONY: submit runs show rerun ui amltool
+.PHONY: submit runs show rerun amltool
 
-submit runs show rerun ui amltool: export AMLTOOL_MK_PROGRAM = $(value AMLTOOL_MK)
-submit runs show rerun ui amltool: export AMLTOOL_MK_TARGET = $(value TARGET)
-submit runs show rerun ui amltool: export AMLTOOL_MK_SCRIPT = $(value SCRIPT)
-submit runs show rerun ui amltool: export AMLTOOL_MK_RUN = $(value RUN)
-submit runs show rerun ui amltool: export AMLTOOL_MK_ARGS = $(value ARGS)
-submit runs show rerun ui amltool: export AMLTOOL_MK_DO = $(value DO)
+submit runs show rerun amltool: export AMLTOOL_MK_PROGRAM = $(value AMLTOOL_MK)
+submit runs show rerun amltool: export AMLTOOL_MK_TARGET = $(value TARGET)
+submit runs show rerun amltool: export AMLTOOL_MK_SCRIPT = $(value SCRIPT)
+submit runs show rerun amltool: export AMLTOOL_MK_RUN = $(value RUN)
+submit runs show rerun amltool: export AMLTOOL_MK_ARGS = $(value ARGS)
+submit runs show rerun amltool: export AMLTOOL_MK_DO = $(value DO)
 
-submit runs show rerun ui amltool:
+submit runs show rerun amltool:
 	@$(AMLTOOL_PYTHON) -c "$$AMLTOOL_MK_PROGRAM" $@ $(AMLTOOL)
 
 .DEFAULT_GOAL := $(AMLTOOL_MK_GOAL)

@@ -231,7 +231,6 @@ class TestMake:
             (["runs", "ARGS=--limit 5"], ["runs", "--limit", "5"]),
             (["show", "RUN=@2"], ["show", "@2"]),
             (["rerun", "RUN=@", "TARGET=vm"], ["rerun", "--target=vm", "@"]),
-            (["ui"], ["ui"]),
             (["amltool", "DO=compare @ @2"], ["compare", "@", "@2"]),
             (["amltool"], ["--list"]),
         ],
