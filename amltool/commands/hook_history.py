@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from amltool.files import safe_text
 from amltool.git.command import Git
 from amltool.git.refs import tip_of
-from amltool.layout import NOTES_REF, remote_notes_ref
+from amltool.layout import NOTES_REF, SNAPSHOTS_REF, remote_notes_ref
 
 if TYPE_CHECKING:
     from amltool.run import Run
@@ -32,8 +32,8 @@ def unpushed_history(git: Git, remote: str, url: str) -> str:
     if there is not None and git.ask("merge-base", "--is-ancestor", here, there)[0] == 0:
         return ""
     return (
-        f"amltool: the run history here is not on {safe_text(remote)} yet: amltool history.push "
-        "(to hear no more of it: warn_unpushed_history: false)"
+        f"amltool: the run history here is not on {safe_text(remote)} yet: git push "
+        f"{safe_text(remote)} {NOTES_REF} {SNAPSHOTS_REF} (to hear no more of it: warn_unpushed_history: false)"
     )
 
 

@@ -94,7 +94,7 @@ class NoteTree:
         if found is None or found[0] != kind:
             raise DamagedError(
                 f"The run history needs the {kind} {name}, which is not in the repository.",
-                "See `git fsck`; another clone may have it: amltool history.pull",
+                "See `git fsck`; another clone may have it: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots",
             )
         return found[1]
 

@@ -190,7 +190,7 @@ def _events(lines: Iterable[bytes]) -> list[RunEvent]:
 def _unreadable(why: str) -> DamagedError:
     return DamagedError(
         f"A note of the run history cannot be read: {why}.",
-        "See: amltool history.check; another clone may have it: amltool history.pull",
+        "See: amltool history.check; another clone may have it: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots",
     )
 
 

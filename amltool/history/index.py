@@ -131,7 +131,7 @@ class Index:
         except GitError as error:
             raise DamagedError(
                 f"The run history in {NOTES_REF} cannot be read: {error.stderr or error}.",
-                "See `git fsck`; another clone may have it whole: amltool history.pull",
+                "See `git fsck`; another clone may have it whole: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots",
             ) from error
 
     def _in_memory(self) -> Rows:
