@@ -9,6 +9,9 @@ import msgspec
 NOTES_REF = "refs/notes/amltool/runs"
 SNAPSHOTS_REF = "refs/amltool/snapshots"
 
+FETCH_HISTORY = f"git fetch REMOTE {NOTES_REF} {SNAPSHOTS_REF}"
+"""The command that gets another clone's history, for messages."""
+
 METRICS_FILE = "metrics.jsonl"
 CONSOLE_FILE = "console.log"
 LOCK_FILE = "environment.lock.json"

@@ -14,13 +14,13 @@ from amltool.configuration.compute import read_compute
 from amltool.configuration.secrets import resolve_variables
 from amltool.errors import TargetError, UserError
 from amltool.git.snapshots import complete, survey
-from amltool.history.journal import JournalEntry, Step
+from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.launchers.base import LaunchState
 from amltool.limits import Profile
 from amltool.run import RunRecord, RunStatus
 from amltool.snapshot import Snapshot
 from amltool.targets import open_target
-from amltool.targets.base import Drive, Silent, Watcher, drive, release
+from amltool.targets.base import Drive, Silent, Target, Watcher, drive, release
 
 if TYPE_CHECKING:
     from amltool.stores.base import ArtifactStore
@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 0.2
 
 
-def prepare_drive(opened: Opened, entry: JournalEntry, watcher: Watcher, snapshot: Snapshot | None = None) -> Drive:
-    """Everything a run in the journal needs to be driven on, from what is written there alone."""
+def prepare_drive(
+    opened: Opened,
+    entry: JournalEntry,
+    watcher: Watcher,
+    snapshot: Snapshot | None = None,
+    target: Target | None = None,
+) -> Drive:
+    """Everything a run in the journal needs to be driven on; what is not given comes from what is written there."""
     request = entry.request()
-    compute = read_compute(request.target, request.compute.encode(), f"aml_config/{request.target}.compute")
     resolved: list[tuple[dict[str, str], list[str]]] = []
 
     def variables() -> tuple[dict[str, str], list[str]]:
@@ -45,7 +50,7 @@ def prepare_drive(opened: Opened, entry: JournalEntry, watcher: Watcher, snapsho
         entry=entry,
         request=request,
         state=entry.state(),
-        target=open_target(compute, request.project, opened.git.top),
+        target=target or _target_again(opened, request),
         open_store=lambda: _open_store(opened, request.artifact_store),
         open_history=lambda: opened.history,
         keep_snapshot=lambda: _keep_snapshot(opened, request.commit),
@@ -54,6 +59,11 @@ def prepare_drive(opened: Opened, entry: JournalEntry, watcher: Watcher, snapsho
         own_variables=lambda: variables()[0],
         secret_values=lambda: variables()[1],
     )
+
+
+def _target_again(opened: Opened, request: RunRequest) -> Target:
+    compute = read_compute(request.target, request.compute.encode(), f"aml_config/{request.target}.compute")
+    return open_target(compute, request.project, opened.git.top)
 
 
 def _open_store(opened: Opened, address: str | None) -> ArtifactStore:

@@ -12,6 +12,7 @@ from amltool.commands.opening import Opened
 from amltool.commands.submit import Submission, submit
 from amltool.commands.verdicts import Tolerances, VerdictReport, compare_runs
 from amltool.errors import UserError
+from amltool.layout import FETCH_HISTORY
 from amltool.run import Run, VerdictEvent, timestamp
 from amltool.targets.base import Watcher
 
@@ -52,7 +53,7 @@ def rerun(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
     if opened.git.resolve(record.commit) is None:
         raise UserError(
             f"The snapshot {record.commit[:12]} of run {record.run_id} is not in this clone.",
-            "Fetch it from a clone that has it: git fetch REMOTE refs/amltool/snapshots",
+            f"Fetch it from a clone that has it: {FETCH_HISTORY}",
         )
     wanted = Submission(
         script=record.script,

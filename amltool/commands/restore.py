@@ -11,7 +11,7 @@ from amltool.commands.opening import Opened
 from amltool.errors import UserError
 from amltool.files import no_space
 from amltool.git.snapshots import complete, survey
-from amltool.layout import RunFolder
+from amltool.layout import FETCH_HISTORY, RunFolder
 from amltool.run import Run
 from amltool.snapshot import Snapshot
 from amltool.targets.placing import place_here
@@ -27,7 +27,7 @@ def snapshot_of(opened: Opened, run: Run) -> Snapshot:
     if opened.git.resolve(record.commit) is None:
         raise UserError(
             f"The snapshot {record.commit[:12]} of run {run.run_id} is not in this clone.",
-            "Fetch it from a clone that has it: git fetch REMOTE refs/amltool/snapshots",
+            f"Fetch it from a clone that has it: {FETCH_HISTORY}",
         )
     prefix = "" if record.project.path == "." else record.project.path
     found = survey(opened.git, prefix, record.source_directory, opened.profile, record.commit)

@@ -22,10 +22,11 @@ from amltool.git.command import ObjectReader, tree_names
 from amltool.git.snapshots import survey, take
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
+from amltool.layout import HostLayout
 from amltool.run import RunRecord, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
-from amltool.targets.base import Drive, Watcher, drive
+from amltool.targets.base import Drive, Target, Watcher, drive
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
 """The ancestor's words (WORKBENCH 2.3)."""
@@ -79,7 +80,7 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
         raise _no_project(opened)
     opened.ask_for_user()
     snapshot, notices = take_snapshot(opened, wanted, watcher)
-    request = _request(opened, wanted, snapshot, watcher)
+    request, target = _request(opened, wanted, snapshot, watcher)
     for notice in notices:
         watcher.say(notice)
     if snapshot.commit != opened.git.head:
@@ -90,7 +91,7 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     entry = opened.journal.add(request)
     if not detach:
         watcher.say(f"RunId: {entry.run_id}\n")
-    return start(opened, entry, snapshot, watcher, detach=detach)
+    return start(opened, entry, watcher, snapshot, target, detach=detach)
 
 
 def _no_project(opened: Opened) -> UserError:
@@ -140,13 +141,19 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
 
 
 def start(
-    opened: Opened, entry: JournalEntry, snapshot: Snapshot | None, watcher: Watcher, *, detach: bool
+    opened: Opened,
+    entry: JournalEntry,
+    watcher: Watcher,
+    snapshot: Snapshot | None = None,
+    target: Target | None = None,
+    *,
+    detach: bool,
 ) -> Submitted:
     """Drive a run that stands in the journal: to its launch when detached, else to its end."""
     with ExitStack() as stack:
         stack.enter_context(entry.driven())
         try:
-            run = prepare_drive(opened, entry, watcher, snapshot)
+            run = prepare_drive(opened, entry, watcher, snapshot, target)
         except BaseException:
             entry.discard()
             raise
@@ -177,7 +184,8 @@ def _abandon(run: Drive) -> None:
     run.entry.discard()
 
 
-def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Watcher) -> RunRequest:
+def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Watcher) -> tuple[RunRequest, Target]:
+    """What is asked for, and the target it is asked of, which gets ready meanwhile."""
     settings = opened.project.settings
     chosen = choose_configuration(opened, wanted, snapshot.commit)
     for warning in (*chosen.run_configuration.warnings, *chosen.compute.warnings):
@@ -185,9 +193,11 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
     configuration = chosen.run_configuration
     script, arguments = command_of(configuration, wanted.script, wanted.arguments, settings.script)
     script = script_in_snapshot(opened, script, snapshot)
+    target, run_id = open_target(chosen.compute, opened.names, opened.git.top), new_run_id(snapshot.commit)
+    target.launcher.get_ready(target.host, HostLayout(target.host.root).run(run_id))
     timeout_s = wanted.timeout_s if wanted.timeout_s is not None else configuration.max_run_duration_seconds
-    return RunRequest(
-        run_id=new_run_id(snapshot.commit),
+    request = RunRequest(
+        run_id=run_id,
         # a lambda, for the history is loaded only when it is asked
         run_number=next_run_number(opened.git, lambda: opened.history.highest_run_number()),  # noqa: PLW0108
         created=timestamp(),
@@ -210,7 +220,7 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         framework=configuration.framework.value,
         target=chosen.compute.name,
         target_type=chosen.compute.type.value,
-        compute=write_compute(_settled(opened, chosen.compute)),
+        compute=write_compute(_settled(chosen.compute, target)),
         max_artifact_size=settings.max_artifact_size,
         artifact_store=settings.artifact_store,
         timeout_s=timeout_s,
@@ -220,15 +230,11 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         sweep_id=wanted.sweep_id,
         tracked=configuration.tracked_run if wanted.tracked is None else wanted.tracked,
     )
+    return request, target
 
 
-def _settled(opened: Opened, compute: ComputeTarget) -> ComputeTarget:
-    """The compute target with its folders as they are now: a later command may have another home folder.
-
-    Raises:
-        UserError: this amltool has no such target, or amltool's folder on its host cannot be made.
-    """
-    target = open_target(compute, opened.names, opened.git.top)
+def _settled(compute: ComputeTarget, target: Target) -> ComputeTarget:
+    """The compute target with its folders as they are now: a later command may have another home folder."""
     share = compute.native_shared_directory if target.share is None else f"{target.share.parents[2]}/"
     return msgspec.structs.replace(compute, root=str(target.host.root), native_shared_directory=share)
 

@@ -25,11 +25,15 @@ DEFAULT_RUN_CONFIGURATION = "local"
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """What a run was chosen to use; ``compute_text`` is the ``.compute`` that took effect, secrets as references."""
+    """What a run was chosen to use."""
 
     run_configuration: RunConfiguration
     compute: ComputeTarget
-    compute_text: str
+
+    @property
+    def compute_text(self) -> str:
+        """The ``.compute`` that took effect, secrets as references."""
+        return write_compute(self.compute)
 
 
 def list_run_configurations(files: Files) -> list[str]:
@@ -98,7 +102,7 @@ def choose(
     else:
         configuration = find_run_configuration(snapshot, _default(snapshot))
         compute = find_compute(working, _target_of(configuration, None))
-    return Chosen(configuration, compute, write_compute(compute))
+    return Chosen(configuration, compute)
 
 
 def _target_of(configuration: RunConfiguration, target: str | None) -> str:

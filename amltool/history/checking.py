@@ -13,7 +13,7 @@ from amltool.git.refs import stale_locks, tip_of
 from amltool.history.index import Index
 from amltool.history.rows import Rows
 from amltool.history.validation import read_event
-from amltool.layout import NOTES_REF, SNAPSHOTS_REF
+from amltool.layout import FETCH_HISTORY, NOTES_REF, SNAPSHOTS_REF
 from amltool.run import DeletedEvent, RunRecord, VerdictEvent
 
 
@@ -85,7 +85,9 @@ def check(git: Git) -> list[Finding]:
     return findings
 
 
-_FETCH = "See `git fsck`; another clone may have it whole: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots"
+_FETCH = (
+    "See `git fsck`; another clone may have it whole: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots"
+)
 
 
 def _check_note(
@@ -133,7 +135,13 @@ def _check_records(records: dict[str, list[tuple[_Line, RunRecord]]], spoken_of:
     for run_id, line in spoken_of.items():
         if run_id not in records:
             message = f"An event speaks of run {run_id}, which is not in this history."
-            yield Finding(Fault.NO_RECORD, message, "Fetch it: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots", line.commit, line.number)
+            yield Finding(
+                Fault.NO_RECORD,
+                message,
+                f"Fetch it: {FETCH_HISTORY}",
+                line.commit,
+                line.number,
+            )
 
 
 def _check_snapshots(git: Git, records: dict[str, list[tuple[_Line, RunRecord]]]) -> Iterator[Finding]:
@@ -149,7 +157,12 @@ def _check_snapshots(git: Git, records: dict[str, list[tuple[_Line, RunRecord]]]
             there = reader.read(commit)
             if there is None or there[0] != "commit":
                 message = f"The snapshot of run {run_id} is not in this clone."
-                yield Finding(Fault.MISSING_SNAPSHOT, message, "Fetch it: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots", commit)
+                yield Finding(
+                    Fault.MISSING_SNAPSHOT,
+                    message,
+                    f"Fetch it: {FETCH_HISTORY}",
+                    commit,
+                )
             else:
                 message = f"Nothing keeps the snapshot of run {run_id}: a gc after a rebase would take it."
                 yield Finding(Fault.UNKEPT_SNAPSHOT, message, f"Keep it: git tag keep-{commit[:12]} {commit}", commit)

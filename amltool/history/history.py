@@ -11,7 +11,7 @@ from amltool.git.command import Git, GitError
 from amltool.git.notes import record
 from amltool.history.numbers import cover, next_run_number
 from amltool.history.validation import read_event
-from amltool.layout import NOTES_REF
+from amltool.layout import FETCH_HISTORY, NOTES_REF
 from amltool.run import (
     RUN_ID,
     DeletedEvent,
@@ -190,7 +190,7 @@ def _events(lines: Iterable[bytes]) -> list[RunEvent]:
 def _unreadable(why: str) -> DamagedError:
     return DamagedError(
         f"A note of the run history cannot be read: {why}.",
-        "See: amltool history.check; another clone may have it: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots",
+        f"See: amltool history.check; another clone may have it: {FETCH_HISTORY}",
     )
 
 

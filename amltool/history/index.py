@@ -21,7 +21,7 @@ from amltool.git.command import Git, GitError
 from amltool.git.reading_notes import changed_notes, read_notes
 from amltool.git.refs import tip_of
 from amltool.history.rows import Rows
-from amltool.layout import NOTES_REF
+from amltool.layout import FETCH_HISTORY, NOTES_REF
 
 NO_TIP = ""
 """Stands for the tip of a history that has no run yet."""
@@ -131,7 +131,7 @@ class Index:
         except GitError as error:
             raise DamagedError(
                 f"The run history in {NOTES_REF} cannot be read: {error.stderr or error}.",
-                "See `git fsck`; another clone may have it whole: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots",
+                f"See `git fsck`; another clone may have it whole: {FETCH_HISTORY}",
             ) from error
 
     def _in_memory(self) -> Rows:

@@ -160,7 +160,6 @@ def _give_up(run: Drive) -> None:
 def _prepare(run: Drive) -> None:
     run.enter(RunStatus.PREPARING)
     host = run.target.host
-    run.target.launcher.get_ready(host, run.folder)
     prepared = run.target.environment.prepare(host, lambda: _dependency_files(run), run.watcher.say)
     for notice in prepared.notices:
         run.watcher.say(notice)

@@ -76,7 +76,10 @@ def test_unpushed_run_history_is_told_and_does_not_block(work_tree: Path, remote
     said = tell_git(work_tree, "push", "-q", "origin", "HEAD:refs/heads/topic")
 
     assert said.exit_code == 0
-    assert ["the run history here is not on origin yet: git push origin refs/notes/amltool/runs" in line for line in said.lines] == [True]
+    assert [
+        "the run history here is not on origin yet: git push origin refs/notes/amltool/runs" in line
+        for line in said.lines
+    ] == [True]
 
 
 def test_pushed_run_history_is_not_told(work_tree: Path, remote: Path) -> None:
