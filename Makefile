@@ -38,8 +38,9 @@ torture: setup ## The full figures of docs/reliability.md (long)
 fuzz: setup ## 10,000 mutated configuration files of each kind
 	$(BIN)/python tests/fuzz_configuration.py --count 10000
 
-bench: setup ## The tables in benchmarks/README.md
+bench: setup ## The tables in benchmarks/README.md, and the one of the checks in docs/checks.md
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/checks.py
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
