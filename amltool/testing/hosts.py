@@ -34,7 +34,7 @@ class _Node:
 class FakeHost:
     """A host in memory; ``programs`` maps the name of a program to what it does."""
 
-    def __init__(self, root: str = "/root/.amltool", programs: Mapping[str, Program] | None = None) -> None:
+    def __init__(self, root: str = "/fake/.amltool", programs: Mapping[str, Program] | None = None) -> None:
         self._root = PurePosixPath(root)
         self._nodes: dict[PurePosixPath, _Node] = {PurePosixPath("/"): _Node(FileKind.FOLDER)}
         self._made = 0
