@@ -20,7 +20,7 @@ from amltool.limits import Profile
 from amltool.run import RunRecord, RunStatus
 from amltool.snapshot import Snapshot
 from amltool.targets import open_target
-from amltool.targets.base import Drive, Silent, Target, Watcher, drive, release
+from amltool.targets.base import Drive, Silent, Target, Watcher, drive, record_of, release
 
 if TYPE_CHECKING:
     from amltool.stores.base import ArtifactStore
@@ -97,18 +97,10 @@ def _snapshot_again(opened: Opened, entry: JournalEntry) -> Snapshot:
 
 def finish(run: Drive) -> RunRecord:
     """Drive a run to its end and release it. The caller holds the run's lock."""
-    record = drive(run)
-    if record is None:
-        record = opened_record(run)
+    # none is given where the driver before us died between the record and the release
+    record = drive(run) or record_of(run.request, run.state)
     release(run)
     return record
-
-
-def opened_record(run: Drive) -> RunRecord:
-    """The record of a run whose driver died between recording and release."""
-    from amltool.targets.base import record_of
-
-    return record_of(run.request, run.state)
 
 
 def go_on(opened: Opened, entry: JournalEntry, watcher: Watcher | None = None) -> RunRecord | None:

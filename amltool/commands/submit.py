@@ -126,7 +126,7 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
         raise UserError(f"There is uncommitted work ({changed}), and a clean tree is required.", "Commit it first.")
     refuse_over_limits(found.sizes, settings.limits, opened.project.root, found.ignore_file, watcher.say)
     snapshot = take(git, found)
-    if found.profile and snapshot.size != sum(found.sizes.values()):
+    if snapshot.size != sum(found.sizes.values()):
         sizes = {file.path: file.size for file in snapshot.files}
         sizes.update({path: large.size for path, large in snapshot.large_files.items()})
         refuse_over_limits(sizes, settings.limits, opened.project.root, found.ignore_file, lambda _: None)

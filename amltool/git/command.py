@@ -165,24 +165,6 @@ class Git:
         exit_code, stdout, _ = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
         return stdout.decode().strip() if exit_code == 0 else None
 
-    def sizes(self, object_ids: Iterable[str]) -> dict[str, int]:
-        """The size in bytes of each of these objects; those that are missing are left out."""
-        wanted = list(dict.fromkeys(object_ids))
-        if not wanted:
-            return {}
-        answer = self.run(
-            "cat-file",
-            "--batch-check=%(objectname) %(objectsize)",
-            "--buffer",
-            input="\n".join(wanted).encode() + b"\n",
-        )
-        found = {}
-        for line in answer.split(b"\n"):
-            object_id, _, size = line.partition(b" ")
-            if size.isdigit():
-                found[object_id.decode()] = int(size)
-        return found
-
     @contextmanager
     def objects(self, environment: Mapping[str, str] | None = None) -> Iterator[ObjectReader]:
         """A reader of many objects through one process; it is kept and used again where no variables are asked for."""

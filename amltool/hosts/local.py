@@ -73,15 +73,7 @@ class LocalHost:
             OSError: there is no such program, or it cannot be started.
         """
         with _readable(input) as stdin:
-            process = subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-            )
-        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie while we live
+            _start_detached(command, stdin)
 
     def begin(self, command: Sequence[str]) -> Callable[[bytes], None]:
         """Like `start`, but what the command reads is given later, to the function this returns.
@@ -90,20 +82,12 @@ class LocalHost:
         """
         source, sink = os.pipe()
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=source,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-            )
+            _start_detached(command, source)
         except BaseException:
             os.close(sink)
             raise
         finally:
             os.close(source)
-        threading.Thread(target=process.wait, daemon=True).start()
         stream = os.fdopen(sink, "wb", buffering=0)
         return lambda content: threading.Thread(target=_feed, args=(stream, content)).start()
 
@@ -183,6 +167,18 @@ class LocalHost:
         with os.fdopen(handle, "rb") as stream:
             _check_regular(handle, path)
             yield stream
+
+
+def _start_detached(command: Sequence[str], stdin: int | BinaryIO) -> None:
+    process = subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie while we live
 
 
 def _readable(content: bytes) -> BinaryIO:
