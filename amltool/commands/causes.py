@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amltool.environments.interpreter import compare_locks
+from amltool.environments.lock import compare_locks
 from amltool.run import FolderFile, LongList, RunRecord
 
 SHOWN = 5

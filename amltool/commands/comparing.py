@@ -10,7 +10,7 @@ import msgspec
 
 from amltool.commands.looking import artifacts_of, kept_content
 from amltool.commands.opening import Opened
-from amltool.environments.interpreter import compare_locks
+from amltool.environments.lock import compare_locks
 from amltool.errors import UserError
 from amltool.run import Run
 

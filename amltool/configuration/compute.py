@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping as AbstractMapping
 from enum import Enum
 
@@ -15,8 +16,11 @@ from amltool.configuration.secrets import SecretReference
 from amltool.configuration.tree import Findings, Mapping, Node, Scalar, describe, did_you_mean, quoted
 from amltool.configuration.writing import dump, plain
 
-DEFAULT_BASE_IMAGE = "python:3.11-slim"
-"""For a container when ``baseDockerImage`` is absent or null; the ancestor's images are no longer maintained."""
+DEFAULT_BASE_IMAGE = "mambaorg/micromamba:2-debian12-slim"
+"""For a container when ``baseDockerImage`` is absent or null: small, public, maintained, with micromamba, which brings
+any Python (https://micromamba-docker.readthedocs.io). The ancestor's images are no longer maintained."""
+BASE_IMAGE_VARIABLE = "AMLTOOL_BASE_DOCKER_IMAGE"
+"""An environment variable with the image that stands in for the default."""
 DEFAULT_PORT = 22
 DEFAULT_SHARE = "~/.azureml/share/"
 
@@ -112,6 +116,11 @@ class ComputeTarget(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def wants_gpu(self) -> bool:
         return self.nvidia_docker or self.gpu is not None
+
+
+def default_base_image() -> str:
+    """The base image of a container whose ``.compute`` names none."""
+    return os.environ.get(BASE_IMAGE_VARIABLE) or DEFAULT_BASE_IMAGE
 
 
 def _gpu(findings: Findings, key: str, node: Node) -> str | None:

@@ -9,11 +9,20 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from amltool.environments.base import Dependencies, Prepared, Progress
+from amltool.environments.base import EnvironmentRequest, KeptEnvironment, Prepared, Progress
+from amltool.environments.lock import (
+    LISTING_MARK,
+    EnvironmentLock,
+    Listing,
+    canonical,
+    editable_packages,
+    listing_script,
+    lock_from,
+)
+from amltool.environments.spark import SPARK_SUBMIT, spark_submit_of
 from amltool.errors import UserError
 from amltool.files import safe_text, write_whole
 from amltool.hosts.base import Host
@@ -26,65 +35,59 @@ SETTLED_NS = 50_000_000
 DEFAULT_LOCATION = "python"
 DECIDING = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONSAFEPATH", "HOME")
 """Variables that decide which packages an interpreter sees."""
-_MARK = b"amltool-listing:"
-
-
-class LockedPackage(msgspec.Struct, frozen=True):
-    """One installed distribution; ``url`` where it came from no index, ``editable`` where it is a folder in use."""
-
-    name: str
-    version: str
-    url: str | None = None
-    editable: bool = False
-
-
-class EnvironmentLock(msgspec.Struct, frozen=True):
-    """What an execution environment resolved to: canonical JSON, and its SHA-256 in hex (`lock_sha256` of records)."""
-
-    content: bytes
-    sha256: str
-    packages: tuple[LockedPackage, ...]
-    version: str
-
-
-class _Lock(msgspec.Struct, frozen=True):
-    """The parts of a lock that are compared; other kinds of environment add their own."""
-
-    python: dict[str, Any] = {}
-    platform: dict[str, Any] = {}
-    packages: tuple[LockedPackage, ...] = ()
-    conda: tuple[str, ...] = ()
-
-
-class _Listing(msgspec.Struct, frozen=True):
-    """What `listing` wrote: the lock, and the time stamps of all that decides it."""
-
-    lock: msgspec.Raw
-    stamps: dict[str, int | None]
 
 
 class UserInterpreter:
-    """The interpreter that ``pythonLocation`` names, as it is: nothing is built, what is there is recorded."""
+    """The interpreter that ``pythonLocation`` names, as it is: nothing is built, what is there is recorded.
 
-    def __init__(self, python_location: str, host: Host, environment: Mapping[str, str] | None = None) -> None:
+    ``spark_submit_location`` is the ``sparkSubmitLocation`` of the ``.compute``, for runs that want Spark.
+    """
+
+    def __init__(
+        self,
+        python_location: str,
+        host: Host,
+        environment: Mapping[str, str] | None = None,
+        spark_submit_location: str = SPARK_SUBMIT,
+    ) -> None:
         self._location = python_location
+        self._spark_submit_location = spark_submit_location
         self._cache = Path(HostLayout(host.root).cache)
         self._environment = dict(os.environ if environment is None else environment)
 
-    def prepare(self, host: Host, dependencies: Dependencies, progress: Progress) -> Prepared:  # noqa: ARG002
+    def prepare(self, host: Host, request: EnvironmentRequest, progress: Progress) -> Prepared:  # noqa: ARG002
+        """As `find`: nothing is ever built."""
+        return self.find(host, request)
+
+    def kept(self, host: Host) -> list[KeptEnvironment]:  # noqa: ARG002
+        """Nothing: it is the user's own."""
+        return []
+
+    def remove(self, host: Host, kept: KeptEnvironment) -> None:
+        """Nothing here is ours to remove."""
+
+    def find(self, host: Host, request: EnvironmentRequest) -> Prepared:  # noqa: ARG002
         """Find it and take its lock; the dependency files are not for it (WORKBENCH 1.3).
 
         Raises:
             UserError: there is no such interpreter, or it does not run.
         """
-        interpreter = find_interpreter(self._location, self._environment.get("PATH"))
+        search_path = self._environment.get("PATH")
+        interpreter = find_interpreter(self._location, search_path)
         lock = lock_of(interpreter, self._cache, self._environment)
         editable = editable_packages(lock.content)
         notices: tuple[str, ...] = ()
         if editable:
             named = ", ".join(safe_text(package.name) for package in editable)
             notices = (f"Installed as editable, so their code is not in the lock and not in the snapshot: {named}.",)
-        return Prepared(python=[str(interpreter)], key=lock.sha256[:16], lock=lock.content, notices=notices)
+        spark = spark_submit_of(interpreter, self._spark_submit_location, search_path) if request.wants_spark else []
+        return Prepared(
+            python=[str(interpreter)],
+            key=lock.sha256[:16],
+            lock=lock.content,
+            spark_submit=spark,
+            notices=notices,
+        )
 
 
 def find_interpreter(python_location: str, search_path: str | None) -> Path:
@@ -125,7 +128,7 @@ def _behind_shim(interpreter: Path) -> Path:
                 return interpreter
     except OSError as error:
         raise _cannot_use(interpreter, error.strerror or str(error)) from None
-    script = f"import sys; print(); print({_MARK.decode()!r} + sys.executable)"
+    script = f"import sys; print(); print({LISTING_MARK.decode()!r} + sys.executable)"
     found = Path(os.fsdecode(_answer(interpreter, script, None)))
     return found if found.is_absolute() else interpreter
 
@@ -157,7 +160,7 @@ def lock_of(interpreter: Path, cache: Path, environment: Mapping[str, str]) -> E
     return lock_from(bytes(listing.lock))
 
 
-def _keep(kept: Path, listing: _Listing) -> None:
+def _keep(kept: Path, listing: Listing) -> None:
     """A cache that cannot be written costs time, nothing else."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -166,9 +169,9 @@ def _keep(kept: Path, listing: _Listing) -> None:
         return
 
 
-def _read_cached(kept: Path) -> _Listing | None:
+def _read_cached(kept: Path) -> Listing | None:
     try:
-        listing = msgspec.json.decode(kept.read_bytes(), type=_Listing)
+        listing = msgspec.json.decode(kept.read_bytes(), type=Listing)
         lock_from(bytes(listing.lock))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
@@ -183,12 +186,11 @@ def _stamp(path: Path) -> int | None:
         return None
 
 
-def _list(interpreter: Path, environment: Mapping[str, str]) -> _Listing:
-    script = Path(__file__).with_name("listing.py").read_text("utf-8")
-    answer = _answer(interpreter, script, environment)
+def _list(interpreter: Path, environment: Mapping[str, str]) -> Listing:
+    answer = _answer(interpreter, listing_script(), environment)
     try:
         found = msgspec.json.decode(answer)
-        return _Listing(msgspec.Raw(_canonical(found["lock"])), found["stamps"])
+        return Listing(msgspec.Raw(canonical(found["lock"])), found["stamps"])
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise _cannot_use(interpreter, f"its answer cannot be read ({error})") from None
 
@@ -199,7 +201,7 @@ def _answer(interpreter: Path, script: str, environment: Mapping[str, str] | Non
 
     try:
         ended = subprocess.run(
-            [interpreter, "-B", "-c", f"import sys; sys.path[:1] = [p for p in sys.path[:1] if p]\n{script}"],
+            [interpreter, "-B", "-c", script],
             env=environment, cwd="/" if environment is not None else None, stdin=subprocess.DEVNULL,
             capture_output=True, timeout=LISTING_TIMEOUT_S,
         )  # fmt: skip
@@ -208,8 +210,8 @@ def _answer(interpreter: Path, script: str, environment: Mapping[str, str] | Non
     except (OSError, ValueError) as error:
         raise _cannot_use(interpreter, str(error)) from None
     for line in ended.stdout.splitlines():
-        if line.startswith(_MARK):
-            return line[len(_MARK) :]
+        if line.startswith(LISTING_MARK):
+            return line[len(LISTING_MARK) :]
     said = ended.stderr.decode("utf-8", "backslashreplace").strip().splitlines() or ["it printed nothing"]
     raise _cannot_use(interpreter, said[-1])
 
@@ -219,68 +221,3 @@ def _cannot_use(interpreter: Path, why: str) -> UserError:
         f"The interpreter {safe_text(str(interpreter))} cannot be used: {why}.",
         "Set pythonLocation in the .compute to an interpreter that runs here.",
     )
-
-
-def _canonical(lock: Any) -> bytes:
-    return msgspec.json.encode(lock, order="sorted")
-
-
-def lock_from(content: bytes) -> EnvironmentLock:
-    """The lock that this content is. Raises msgspec.MsgspecError where it is none."""
-    lock = msgspec.json.decode(content, type=_Lock)
-    return EnvironmentLock(
-        content, hashlib.sha256(content).hexdigest(), lock.packages, str(lock.python.get("version", ""))
-    )
-
-
-def editable_packages(lock: bytes) -> list[LockedPackage]:
-    """Packages whose code is a folder in use: it may change without any lock showing it."""
-    try:
-        return [package for package in lock_from(lock).packages if package.editable]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return []
-
-
-def compare_locks(first: bytes, second: bytes) -> list[str]:
-    """How two environments differ, a line each: ``numpy 1.26.4 -> 2.0.0``; empty when they do not."""
-    if first == second:
-        return []
-    try:
-        a, b = msgspec.json.decode(first, type=_Lock), msgspec.json.decode(second, type=_Lock)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return ["the environment locks differ"]
-    lines = [*_changed_values(a.python, b.python, "python"), *_changed_values(a.platform, b.platform, "platform")]
-    packages = _by_name(a), _by_name(b)
-    for name in sorted({*packages[0], *packages[1]}):
-        was, now = packages[0].get(name), packages[1].get(name)
-        if was != now:
-            lines.append(_changed_package(was, now))
-    gone, come = sorted({*a.conda} - {*b.conda}), sorted({*b.conda} - {*a.conda})
-    lines += [f"conda {name} is gone" for name in gone] + [f"conda {name} is new" for name in come]
-    return lines or ["the environment locks differ"]
-
-
-def _changed_values(a: Mapping[str, Any], b: Mapping[str, Any], what: str) -> list[str]:
-    changed = [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
-    if "version" in changed and "build" in changed:
-        changed.remove("build")
-    return [f"{what} {name} {a.get(name, 'unknown')} -> {b.get(name, 'unknown')}" for name in changed]
-
-
-def _by_name(lock: _Lock) -> dict[str, LockedPackage]:
-    return {package.name.lower().replace("_", "-").replace(".", "-"): package for package in lock.packages}
-
-
-def _changed_package(was: LockedPackage | None, now: LockedPackage | None) -> str:
-    if was is None and now is not None:
-        return f"{now.name} {now.version} is new"
-    if now is None and was is not None:
-        return f"{was.name} {was.version} is gone"
-    assert was is not None and now is not None  # noqa: S101, PT018 - one of them differs from the other
-    if was.version != now.version:
-        return f"{now.name} {was.version} -> {now.version}"
-    return f"{now.name} {now.version}: {_source(was)} -> {_source(now)}"
-
-
-def _source(package: LockedPackage) -> str:
-    return (package.url or "an index") + (" (editable)" if package.editable else "")

@@ -1,9 +1,10 @@
 """Lists what an interpreter is and what is installed for it, as JSON on standard output.
 
 Run in that interpreter as ``python -c "<this file>"``, so it keeps to the standard library and to Python 3.6. It
-imports neither pathlib nor a metadata library: they would cost more than all the rest.
+imports neither pathlib nor a metadata library: they would cost more than all the rest. With ``explicit`` as argument it
+tells also where conda's packages came from, for which it has to read a large file for each.
 """
-# ruff: noqa: PTH116, PTH118, PTH123, PTH208
+# ruff: noqa: PTH112, PTH116, PTH118, PTH123, PTH208
 # mypy: allow-untyped-defs, allow-untyped-calls
 
 import json
@@ -11,6 +12,8 @@ import os
 import sys
 
 MARK = "amltool-listing:"
+CONDA = os.path.join(sys.prefix, "conda-meta")
+BY_CONDA = os.path.isdir(CONDA)
 
 
 def file_stamp(path):
@@ -48,36 +51,43 @@ def headers(text):
 
 
 def origin(folder):
-    """URL and editable flag of a distribution that did not come from an index (PEP 610)."""
+    """Where a distribution came from that did not come from an index (PEP 610), as keys of a locked package."""
+    found: dict[str, object] = {"url": None, "editable": False}
     try:
         direct = json.loads(read_text(os.path.join(folder, "direct_url.json")) or "{}")
-        revision = (direct.get("vcs_info") or {}).get("commit_id")
-        url = direct.get("url")
-        if url and revision:
-            url = url + "@" + revision
-        return url, bool((direct.get("dir_info") or {}).get("editable"))
+        url, vcs = direct.get("url"), direct.get("vcs_info") or {}
+        if url and vcs.get("commit_id"):
+            url = url + "@" + vcs["commit_id"]
+            if vcs.get("vcs"):
+                found["vcs"] = vcs["vcs"]
+        if url and direct.get("subdirectory"):
+            url = url + "#subdirectory=" + direct["subdirectory"]
+        found.update(url=url, editable=bool((direct.get("dir_info") or {}).get("editable")))
     except (ValueError, AttributeError, TypeError):
-        return None, False
+        pass
+    return found
 
 
 def distribution(folder, name):
     """The distribution that a name in a folder of the search path stands for, None where it is none."""
     path = os.path.join(folder, name)
     if name.endswith(".dist-info"):
-        found, (url, editable) = headers(read_text(os.path.join(path, "METADATA"))), origin(path)
+        found, more = headers(read_text(os.path.join(path, "METADATA"))), origin(path)
+        if BY_CONDA and read_text(os.path.join(path, "INSTALLER")).strip() == "conda":
+            more["installer"] = "conda"
     elif name.endswith(".egg-info"):
         text = read_text(os.path.join(path, "PKG-INFO")) or read_text(path)
-        found, url, editable = headers(text), None, False
+        found, more = headers(text), {"url": None, "editable": False}
     elif name.endswith(".egg-link"):
         source = read_text(path).split("\n")[0].strip()
         infos = [entry for entry in list_folder(source) if entry.endswith(".egg-info")]
         found = headers(read_text(os.path.join(source, infos[0], "PKG-INFO"))) if infos else {}
-        url, editable = "file://" + as_text(source), True
+        more = {"url": "file://" + as_text(source), "editable": True}
     else:
         return None
     if "Name" not in found:
         return None
-    return {"name": found["Name"], "version": found.get("Version", ""), "url": url, "editable": editable}
+    return dict(more, name=found["Name"], version=found.get("Version", ""))
 
 
 def list_folder(folder):
@@ -98,6 +108,22 @@ def distributions(folders):
                 key = one["name"].lower().replace("_", "-").replace(".", "-")
                 found.setdefault(key, one)
     return [found[key] for key in sorted(found)]
+
+
+def conda_packages():
+    """Each package that conda installed, with its URL and what it depends on."""
+    found = []
+    for name in list_folder(CONDA):
+        if not name.endswith(".json"):
+            continue
+        try:
+            record = json.loads(read_text(os.path.join(CONDA, name)))
+            one = {key: str(record.get(key) or "") for key in ("name", "url", "md5", "sha256")}
+            depends = [str(need) for need in record.get("depends") or []]
+        except (ValueError, AttributeError, TypeError):
+            continue
+        found.append(dict(one, distribution=as_text(name[: -len(".json")]), depends=depends))
+    return found
 
 
 def path_files(folders):
@@ -122,8 +148,7 @@ def libc():
 
 def main():
     folders = [folder for folder in sys.path if folder]
-    conda = os.path.join(sys.prefix, "conda-meta")
-    watched = folders + user_folder() + path_files(folders) + [conda, os.path.join(sys.prefix, "pyvenv.cfg")]
+    watched = folders + user_folder() + path_files(folders) + [CONDA, os.path.join(sys.prefix, "pyvenv.cfg")]
     stamps = {as_text(path): file_stamp(path) for path in watched}  # before they are read, so that no change is missed
     lock = {
         "v": 1,
@@ -136,9 +161,12 @@ def main():
         },
         "platform": {"system": sys.platform, "machine": os.uname()[4], "libc": libc()},
         "packages": distributions(folders),
-        "conda": [as_text(name[: -len(".json")]) for name in list_folder(conda) if name.endswith(".json")],
+        "conda": [as_text(name[: -len(".json")]) for name in list_folder(CONDA) if name.endswith(".json")],
     }
-    sys.stdout.write("\n" + MARK + json.dumps({"lock": lock, "stamps": stamps}) + "\n")
+    answer = {"lock": lock, "stamps": stamps}
+    if "explicit" in sys.argv[1:]:
+        answer["explicit"] = conda_packages()
+    sys.stdout.write("\n" + MARK + json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":

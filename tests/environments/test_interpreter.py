@@ -16,14 +16,9 @@ import msgspec
 import pytest
 
 from amltool.environments import interpreter as module
-from amltool.environments.interpreter import (
-    UserInterpreter,
-    compare_locks,
-    editable_packages,
-    find_interpreter,
-    lock_from,
-    lock_of,
-)
+from amltool.environments.base import EnvironmentRequest
+from amltool.environments.interpreter import UserInterpreter, find_interpreter, lock_of
+from amltool.environments.lock import compare_locks, editable_packages, lock_from
 from amltool.errors import UserError
 
 
@@ -348,7 +343,7 @@ class TestComparing:
 def test_prepared_names_the_interpreter_its_lock_and_what_is_editable(venv, tmp_path):
     install(venv, "mine", "1.0", '{"url": "file:///src/mine", "dir_info": {"editable": true}}')
     host = SimpleNamespace(root=PurePosixPath(tmp_path / "root"))
-    prepared = UserInterpreter(str(python(venv)), host).prepare(host, dict, print)
+    prepared = UserInterpreter(str(python(venv)), host).prepare(host, EnvironmentRequest(read={}.get), print)
     assert prepared.python == [str(python(venv))]
     assert packages(lock_from(prepared.lock)) == {"mine": "1.0"}
     assert "mine" in prepared.notices[0]

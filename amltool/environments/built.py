@@ -1,0 +1,16 @@
+"""Environments that amltool builds on a host without containers (``userManagedEnvironment: false``)."""
+
+from __future__ import annotations
+
+from amltool.configuration.compute import ComputeTarget
+from amltool.environments.base import ExecutionEnvironment
+from amltool.environments.conda import CondaEnvironment
+from amltool.environments.folder import FolderEnvironment
+from amltool.environments.venv import VirtualEnvironment
+from amltool.hosts.base import Host
+
+
+def built_environment(compute: ComputeTarget, host: Host) -> ExecutionEnvironment:  # noqa: ARG001 - its host is given each time
+    """The environment that ``conda_dependencies.yml`` (or a lock) describes, built on the host: by conda where
+    something only conda installs is asked for, else a virtual environment."""
+    return FolderEnvironment(compute, (VirtualEnvironment(compute), CondaEnvironment()))

@@ -1,0 +1,122 @@
+"""What a build container is told to do, and the scripts that do it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import amltool.environments
+from amltool.environments.base import EnvironmentRequest
+from amltool.environments.image import image_part
+from amltool.environments.image_build import Failure
+from amltool.environments.image_contents import Contents, check_spark, read_contents, write_contents
+from amltool.environments.image_plan import Wanted, _plan_lines, explain
+from amltool.environments.recipe import Recipe
+from amltool.environments.scripts.fits import fits
+from amltool.errors import UserError
+from tests.environments.image_building import docker_target
+
+SCRIPTS = Path(amltool.environments.__file__).parent / "scripts"
+CONTENTS = Contents(key="k", image="sha256:1", python="/p", lock=b"{}\xff", variables={"A": "1"}, accounts="root:x\n")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "version"),
+    [
+        ("", [3, 6, 0]), ("3", [3, 12, 1]), ("3.11", [3, 11, 2]), ("=3.11", [3, 11, 2]), ("3.11.*", [3, 11, 2]),
+        ("==3.11.2", [3, 11, 2]), (">=3.8,<4", [3, 11, 2]), (">= 3.8, <3.12", [3, 11, 9]), ("3.9|3.11", [3, 11, 2]),
+        ("~=3.8", [3, 11, 2]), ("!=3.10", [3, 11, 2]), ("<=3.11", [3, 11, 2]), (">3.10", [3, 11, 0]),
+        ("3.11.2 hab00c5b_0_cpython", [3, 11, 2]), ("3.11=h123", [3, 11, 2]),
+    ],
+)  # fmt: skip
+def test_a_python_fits_a_version_as_conda_writes_it(constraint: str, version: list[int]) -> None:
+    assert fits(version, constraint)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "version"),
+    [
+        ("3.1", [3, 11, 2]), ("3.11", [3, 12, 0]), ("==3.11.2", [3, 11, 3]), (">=3.8,<3.11", [3, 11, 0]),
+        ("3.9|3.10", [3, 11, 2]), ("~=3.8.1", [3, 9, 0]), ("!=3.11", [3, 11, 2]), (">3.11", [3, 11, 9]),
+        ("2.7", [3, 6, 0]),
+    ],
+)  # fmt: skip
+def test_a_python_does_not_fit_another_version(constraint: str, version: list[int]) -> None:
+    assert not fits(version, constraint)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("script", ["build.sh", "activated.sh"])
+def test_the_scripts_are_shell(shell: str, script: str) -> None:
+    assert subprocess.run([shell, "-n", SCRIPTS / script], check=False).returncode == 0
+
+
+def test_text_of_the_file_is_never_run_by_the_shell(tmp_path: Path) -> None:
+    names = ("numpy; touch harm", "a'b $(touch harm)", "`touch harm`")
+    wanted = Wanted(key="k", recipe=Recipe(python="3; touch harm", packages=names, channels=("c; touch harm",)))
+    (tmp_path / "plan.sh").write_text("\n".join(_plan_lines(wanted)))
+    script = '. ./plan.sh; conda_create "$0"'
+    subprocess.run(["sh", "-c", script, "echo"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.sh"]
+
+
+def test_the_python_of_a_lock_is_asked_of_conda() -> None:
+    lines = "\n".join(_plan_lines(Wanted(key="k", recipe=Recipe(python="3.11.2", pip=("a==1",), exact=True))))
+    assert "python=3.11.2" in lines
+    assert "--no-deps" in lines
+
+
+def test_what_is_in_an_image_comes_back_from_its_label() -> None:
+    assert read_contents(write_contents(CONTENTS), CONTENTS.image) == CONTENTS
+
+
+@pytest.mark.parametrize("label", ["", "no base64!", "aGVsbG8=", write_contents(CONTENTS)[:-8]])
+def test_a_damaged_label_says_nothing(label: str) -> None:
+    assert read_contents(label, "sha256:1") is None
+
+
+def test_spark_without_java_says_what_to_add() -> None:
+    contents = Contents(key="k", image="i", python="/p", lock=b"", variables={}, accounts="", spark_submit="/s")
+    with pytest.raises(UserError, match=r"no Java(.|\n)*openjdk"):
+        check_spark(contents, EnvironmentRequest(read=lambda _: None, framework="PySpark"))
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        ("no-python 3.9.2 3.11.2", "has 3.9.2 3.11.2"),
+        ("no-python", "has no Python"),
+        ("no-venv /usr/bin/python3", "cannot make virtual environments"),
+        ("no-conda", "Only conda can install numpy"),
+        ("old-python 2.7", "Python 2.7 is too old"),
+        ("no-such-python python9", "has no python9"),
+        ("no-python-installed", "the step to list failed"),
+    ],
+)
+def test_every_problem_of_a_base_image_is_a_sentence_with_a_remedy(problem: str, said: str) -> None:
+    wanted = Wanted(key="k", recipe=Recipe(python="3.12", needs_conda=("numpy",)), python_location="python9")
+    error = explain(Failure("list", problem, ("last line",)), "base:1", wanted, docker_target("base:1", ""))
+    assert said in str(error)
+    assert error.remedy
+
+
+@pytest.mark.parametrize(
+    ("project", "part"), [("Iris", "iris"), ("my_project.v2", "my-project-v2"), ("--", "project"), ("a..b", "a-b")]
+)
+def test_a_project_is_part_of_an_images_name(project: str, part: str) -> None:
+    assert image_part(project) == part
+
+
+def test_certificates_that_a_build_does_not_know_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = Failure(
+        "install the pip packages", "", ("SSLError(... CERTIFICATE_VERIFY_FAILED] certificate verify failed",)
+    )
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", "/company.pem")
+    error = explain(failure, "base:1", Wanted(key="k", recipe=Recipe()), docker_target("base:1", ""))
+    assert "in docker.compute (caCertificates: FILE); here it is probably /company.pem" in error.remedy
+    known = explain(failure, "base:1", Wanted(key="k", recipe=Recipe(), certificates=b"x"), docker_target("base:1", ""))
+    assert known.remedy.startswith("Mend the dependency file")
