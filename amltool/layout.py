@@ -128,6 +128,21 @@ class RunFolder(msgspec.Struct, frozen=True):
         return self.path / METRICS_FILE
 
     @property
+    def home(self) -> PurePosixPath:
+        """The home folder of a run in a container."""
+        return self.path / "home"
+
+    @property
+    def accounts(self) -> PurePosixPath:
+        """What a container sees as ``/etc/passwd``, where its image's does not know the user."""
+        return self.path / "passwd"
+
+    @property
+    def copied_back(self) -> PurePosixPath:
+        """Made when all that a container without shared volumes held lies in this folder again."""
+        return self.path / "copied_back.json"
+
+    @property
     def released(self) -> PurePosixPath:
         """Made when the run is recorded: from then on the folder may be reused by the next run."""
         return self.path / "released.json"
@@ -149,3 +164,16 @@ def share_path(base: PurePosixPath, account: str, workspace: str, project: str) 
 
 
 SHARE_IN_CONTAINER = PurePosixPath("/azureml-share")
+"""Where a container sees the shared folder (WORKBENCH 3.3)."""
+
+RUN_IN_CONTAINER = RunFolder(PurePosixPath("/azureml-run"))
+"""Where a container sees the run's folder (WORKBENCH 3.4)."""
+
+
+def container_name(run_id: str) -> str:
+    """The name of a run's container: one run has one."""
+    return f"amltool-{run_id}"
+
+
+LIBRARY_IN_CONTAINER = PurePosixPath("/azureml-lib")
+"""Where a container sees what travels with runs."""

@@ -19,7 +19,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """One start: the command (program first), its whole environment, limits in seconds.
 
     ``secrets`` are values that must never reach a file: they are redacted from the console. The environment may
-    hold them; it travels over standard input, never on a command line.
+    hold them; it travels over standard input, never on a command line. ``image`` and ``accounts`` (its
+    ``/etc/passwd``) say in what a container is made.
     """
 
     run_id: str
@@ -29,6 +30,20 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     secrets: list[str] = []
     timeout_s: float | None = None
     labels: dict[str, str] = {}
+    image: str | None = None
+    python: list[str] = []
+    accounts: str = ""
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """A start that will come: what is known of it so far; ``image`` only once the environment is prepared."""
+
+    run_id: str
+    folder: RunFolder
+    labels: dict[str, str] = {}
+    image: str | None = None
+    python: list[str] = []
+    accounts: str = ""
 
 
 class LaunchState(str, Enum):
@@ -47,11 +62,21 @@ class Observation(msgspec.Struct, frozen=True):
     exit: Exit | None = None
 
 
+class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a start of a run left outside of its folder: what and where, ``size`` in bytes."""
+
+    kind: str
+    place: str
+    size: int
+    run_id: str
+
+
 class Launcher(Protocol):
     """Starts the command of a run on a host. Every method may be called again by another process."""
 
-    def get_ready(self, host: Host, folder: RunFolder) -> None:
-        """Do beforehand what a start needs and what has no effect without it; called once before `start`, or not."""
+    def get_ready(self, host: Host, expected: Expected) -> None:
+        """Do beforehand what a start needs and what has no effect without it; called again when more is known, or
+        never. What goes wrong is left to `start` to meet and say."""
         ...
 
     def start(self, host: Host, launch: Launch) -> Handle:
@@ -76,5 +101,15 @@ class Launcher(Protocol):
         nothing of it is left (at most 15 s). One that ended already is left as it ended."""
         ...
 
+    def forget(self, host: Host, folder: RunFolder) -> None:
+        """Remove what `get_ready` and `start` left outside of the run's folder: the run is recorded, or was never
+        started. Nothing there is fine."""
+        ...
 
-__all__ = ["Exit", "Handle", "Launch", "LaunchState", "Launcher", "Observation"]
+    def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:
+        """What starts of runs of one clone (its label) left outside of run folders, of whatever run; `forget`
+        removes each."""
+        ...
+
+
+__all__ = ["Exit", "Expected", "Handle", "Launch", "LaunchState", "Launcher", "Observation"]

@@ -15,7 +15,7 @@ import msgspec
 from amltool.errors import TargetError, UserError
 from amltool.hosts.base import CommandResult, Host
 from amltool.hosts.local import LocalHost
-from amltool.launchers.base import Handle, Launch, LaunchState, Observation
+from amltool.launchers.base import Expected, Handle, Launch, LaunchState, LeftBehind, Observation
 from amltool.layout import RunFolder
 
 START_S = 30.0
@@ -39,10 +39,11 @@ class ProcessLauncher:
         self._interpreter = interpreter
         self._waiting: dict[RunFolder, Callable[[bytes], None]] = {}
 
-    def get_ready(self, host: Host, folder: RunFolder) -> None:
+    def get_ready(self, host: Host, expected: Expected) -> None:
         """As `Launcher.get_ready`; on this machine the bootstrap starts and waits for what it is to run."""
-        if isinstance(host, LocalHost):
-            with contextlib.suppress(OSError):  # `start` will meet the same and say it
+        folder = expected.folder
+        if isinstance(host, LocalHost) and folder not in self._waiting:
+            with contextlib.suppress(OSError):
                 self._waiting[folder] = host.begin(self._command(host, "run", folder))
 
     def start(self, host: Host, launch: Launch) -> Handle:
@@ -65,7 +66,7 @@ class ProcessLauncher:
                 f"{self._python(host)} cannot be started on {host.name}: {error.strerror}.",
                 "Install Python 3 there, or name the one to use.",
             ) from error
-        for _ in _moments(START_S, FIRST_PAUSE_S, LONGEST_START_PAUSE_S):
+        for _ in moments(START_S, FIRST_PAUSE_S, LONGEST_START_PAUSE_S):
             if host.exists(launch.folder.start) or host.exists(launch.folder.exit):
                 return {"kind": "process", "host": host.name, "folder": str(launch.folder.path)}
         raise TargetError(
@@ -87,7 +88,7 @@ class ProcessLauncher:
 
     def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
         """As `Launcher.wait`; on this machine an end is seen within 25 ms."""
-        for _ in _moments(timeout_s, FIRST_WAIT_S, LONGEST_WAIT_S):
+        for _ in moments(timeout_s, FIRST_WAIT_S, LONGEST_WAIT_S):
             seen = self.observe(host, folder, handle)
             if seen.state is not LaunchState.RUNNING:
                 break
@@ -103,6 +104,16 @@ class ProcessLauncher:
         command = [*self._command(host, "cancel", folder), "--grace", str(grace_s)]
         _answer(host, host.run(command, timeout_s=LONGEST_CANCEL_S + ANSWER_S))
 
+    def forget(self, host: Host, folder: RunFolder) -> None:  # noqa: ARG002
+        """As `Launcher.forget`; a bootstrap that waits for a start that never comes is told so."""
+        feed = self._waiting.pop(folder, None)
+        if feed is not None:
+            feed(b"")
+
+    def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:  # noqa: ARG002
+        """As `Launcher.left_behind`: a process leaves nothing outside of its folder."""
+        return []
+
     def _python(self, host: Host) -> str:
         return self._interpreter or (sys.executable if isinstance(host, LocalHost) else PYTHON)
 
@@ -111,7 +122,7 @@ class ProcessLauncher:
 
 
 def spec_of(launch: Launch) -> bytes:
-    """What the bootstrap reads on its standard input: names and values exact, whatever bytes they hold."""
+    """What the bootstrap reads on its standard input, one line: names and values exact, whatever bytes they hold."""
     import json  # msgspec refuses the lone surrogates that stand for bytes that are not UTF-8
 
     spec: dict[str, Any] = {
@@ -122,7 +133,7 @@ def spec_of(launch: Launch) -> bytes:
         "secrets": launch.secrets,
         "timeout_s": launch.timeout_s,
     }
-    return json.dumps(spec).encode("ascii")
+    return json.dumps(spec).encode("ascii") + b"\n"
 
 
 def _observation(content: Any) -> Observation:
@@ -136,7 +147,7 @@ def _answer(host: Host, result: CommandResult) -> CommandResult:
     raise TargetError(f"The bootstrap on {host.name} failed ({result.exit_code}): {said}.", "Try again.")
 
 
-def _moments(timeout_s: float, pause: float, longest: float) -> Iterator[None]:
+def moments(timeout_s: float, pause: float, longest: float) -> Iterator[None]:
     """Moments to look: one at once, then ever seldomer until the time is over."""
     until = time.monotonic() + timeout_s
     yield

@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import pytest
 
 from amltool.errors import UserError
 from amltool.hosts.base import Host
-from amltool.launchers.base import Exit, Handle, Launch, Launcher, LaunchState, Observation
+from amltool.launchers.base import Exit, Expected, Handle, Launch, Launcher, LaunchState, LeftBehind, Observation
 from amltool.layout import RunFolder
 from amltool.tracking.redaction import Redactor
 
@@ -61,7 +61,7 @@ class FakeLauncher:
     def __init__(self, play: Callable[[Launch], Play] = play_by_words) -> None:
         self._play = play
 
-    def get_ready(self, host: Host, folder: RunFolder) -> None:
+    def get_ready(self, host: Host, expected: Expected) -> None:
         """Nothing is needed beforehand."""
 
     def start(self, host: Host, launch: Launch) -> Handle:
@@ -103,6 +103,12 @@ class FakeLauncher:
         if self.observe(host, folder, handle).state is LaunchState.RUNNING:
             end = Exit(signal="SIGTERM", reason="canceled", canceled=True)
             host.write(folder.exit, msgspec.json.encode(end))
+
+    def forget(self, host: Host, folder: RunFolder) -> None:
+        """Nothing is left outside of the run's folder."""
+
+    def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:  # noqa: ARG002
+        return []
 
     def lose(self, host: Host, folder: RunFolder) -> None:
         """Let a running run get lost, as when its bootstrap is killed."""
@@ -166,7 +172,10 @@ class RealCommands:
 
 
 class LauncherContract:
-    """What every launcher does. Override `host`, `launcher`, `commands`, `runs` and `lose`."""
+    """What every launcher does. Override `host`, `launcher`, `commands`, `given` and `lose`."""
+
+    lost_reason = "the bootstrap was killed"
+    """What is said of a run after `lose`."""
 
     @pytest.fixture
     def host(self) -> Host:
@@ -181,8 +190,15 @@ class LauncherContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def run(self, host: Host, launcher: Launcher) -> Runs:
-        return Runs(host, launcher, host.root / "runs")
+    def given(self) -> Mapping[str, Any]:
+        """Fields that every launch needs."""
+        return {"environment": {"PATH": os.environ["PATH"]}}
+
+    @pytest.fixture
+    def run(self, host: Host, launcher: Launcher, given: Mapping[str, Any]) -> Iterator[Runs]:
+        runs = Runs(host, launcher, host.root / "runs", given)
+        yield runs
+        runs.forget()
 
     def lose(self, run: Runs, folder: RunFolder) -> None:
         """Kill what watches over a run, as the kernel does when memory is short."""
@@ -289,17 +305,20 @@ class LauncherContract:
         seen = run.launcher.wait(run.host, folder, handle, 20)
         assert seen.state is LaunchState.LOST
         assert seen.exit is not None
-        assert seen.exit.reason == "the bootstrap was killed"
+        assert seen.exit.reason == self.lost_reason
         assert run.launcher.observe(run.host, folder, handle).state is LaunchState.LOST
 
     def test_getting_ready_has_no_effect_by_itself(self, run: Runs, commands: Commands) -> None:
         launch = run.launch(commands.prints("hello."))
-        run.launcher.get_ready(run.host, launch.folder)
+        for known in expected(launch):
+            run.launcher.get_ready(run.host, known)
         assert run.launcher.observe(run.host, launch.folder, {}).state is LaunchState.ABSENT
+        assert run.launcher.wait(run.host, launch.folder, {}, 0.1).state is LaunchState.ABSENT
 
     def test_a_run_that_was_made_ready_starts_once(self, run: Runs, commands: Commands) -> None:
         launch = run.launch(commands.prints("hello."))
-        run.launcher.get_ready(run.host, launch.folder)
+        for known in expected(launch):
+            run.launcher.get_ready(run.host, known)
         handle = run.launcher.start(run.host, launch)
         assert run.launcher.start(run.host, launch) == handle
         run.launcher.wait(run.host, launch.folder, handle, 20)
@@ -311,13 +330,22 @@ class LauncherContract:
         assert run.host.read(launch.folder.console) == b"the token is [redacted]."
 
 
+def expected(launch: Launch) -> tuple[Expected, Expected]:
+    """What is known of a launch before its environment is prepared, and after."""
+    first = Expected(run_id=launch.run_id, folder=launch.folder, labels=launch.labels)
+    known = {"image": launch.image, "python": launch.python, "accounts": launch.accounts}
+    return first, msgspec.structs.replace(first, **known)
+
+
 @dataclass(slots=True)
 class Runs:
-    """Makes and starts runs for the tests of a launcher."""
+    """Makes and starts runs for the tests of a launcher; ``given`` are fields of every launch."""
 
     host: Host
     launcher: Launcher
     within: PurePosixPath
+    given: Mapping[str, Any] = field(default_factory=lambda: {"environment": {"PATH": os.environ["PATH"]}})
+    folders: list[RunFolder] = field(default_factory=list)
 
     def launch(self, command: list[str], *, placed: bool = True, **more: Any) -> Launch:
         """A launch in a folder of its own, whose ``work`` is there when ``placed``."""
@@ -325,8 +353,15 @@ class Runs:
         folder = RunFolder(self.within / run_id)
         if placed:
             self.host.make_folder(folder.work)
-        environment = {"PATH": os.environ["PATH"], **more.pop("environment", {})}
-        return Launch(run_id=run_id, folder=folder, command=command, environment=environment, **more)
+        self.folders.append(folder)
+        environment = {**self.given.get("environment", {}), **more.pop("environment", {})}
+        fields = {**self.given, **more, "environment": environment}
+        return Launch(run_id=run_id, folder=folder, command=command, **fields)
+
+    def forget(self) -> None:
+        """Leave nothing of any run outside of its folder."""
+        for folder in self.folders:
+            self.launcher.forget(self.host, folder)
 
     def started(self, command: list[str], **more: Any) -> tuple[RunFolder, Handle]:
         launch = self.launch(command, **more)

@@ -11,7 +11,6 @@ import urllib.parse
 
 import pytest
 
-from amltool.hosts.base import Host
 from amltool.launchers.base import Handle, LaunchState
 from amltool.layout import RunFolder
 from amltool.testing.launchers import LauncherContract, RealCommands, Runs
@@ -81,12 +80,37 @@ class ProcessContract(LauncherContract):
     def pid(self, run: Runs, folder: RunFolder, name: str = "pid") -> int:
         """The process number that a command of the run wrote down."""
         until = time.monotonic() + 20
-        while not run.host.exists(folder.work / name) and time.monotonic() < until:
+        while True:
+            try:
+                return int(self.read_work(run, folder, name))
+            except FileNotFoundError:
+                if time.monotonic() > until:
+                    raise
             time.sleep(0.01)
-        return int(run.host.read(folder.work / name))
 
-    def is_gone(self, host: Host, pid: int) -> bool:
-        return host.run(["ps", "-o", "stat=", "-p", str(pid)]).stdout.strip()[:1] in (b"", b"Z")
+    def is_gone(self, run: Runs, folder: RunFolder, pid: int) -> bool:  # noqa: ARG002
+        """Whether a process of a run is no more."""
+        return run.host.run(["ps", "-o", "stat=", "-p", str(pid)]).stdout.strip()[:1] in (b"", b"Z")
+
+    def read_work(self, run: Runs, folder: RunFolder, name: str) -> bytes:
+        """A file in the work folder of a run that goes on.
+
+        Raises:
+            FileNotFoundError: there is none yet.
+        """
+        return run.host.read(folder.work / name)
+
+    def wake(self, run: Runs, folder: RunFolder, pid: int) -> None:  # noqa: ARG002
+        """Let a process of a run go on that stopped itself."""
+        run.host.run(["sh", "-c", 'kill -CONT "$0"', str(pid)])
+
+    def work_in_run(self, folder: RunFolder) -> str:
+        """Where a run sees its work folder."""
+        return os.path.realpath(folder.work)
+
+    def added_variables(self) -> dict[str, str]:
+        """Variables that the launcher adds to those of a launch, beside ``AMLTOOL_RUN_ID``."""
+        return {}
 
     def assert_cancel_leaves_nothing(self, run: Runs, started: tuple[RunFolder, Handle], grace_s: float) -> None:
         folder, handle = started
@@ -94,7 +118,7 @@ class ProcessContract(LauncherContract):
         begun = time.monotonic()
         run.launcher.cancel(run.host, folder, handle, grace_s)
         assert time.monotonic() - begun < LONGEST_CANCEL_S
-        assert self.is_gone(run.host, pid)
+        assert self.is_gone(run, folder, pid)
         end = run.launcher.observe(run.host, folder, handle)
         assert end.state is LaunchState.ENDED
         assert end.exit is not None
@@ -103,7 +127,7 @@ class ProcessContract(LauncherContract):
     def test_the_command_runs_in_the_work_folder(self, run: Runs) -> None:
         folder, handle = run.started(["sh", "-c", "pwd -P"])
         run.launcher.wait(run.host, folder, handle, 20)
-        assert run.host.read(folder.console).decode().strip() == os.path.realpath(folder.work)
+        assert run.host.read(folder.console).decode().strip() == self.work_in_run(folder)
 
     def test_an_exit_that_skips_all_cleaning_up_is_exact(self, run: Runs, commands: RealCommands) -> None:
         assert run.to_its_end(commands.script("import os; os._exit(7)")).exit_code == 7
@@ -125,7 +149,7 @@ class ProcessContract(LauncherContract):
         script = "import os; print(sorted((k.hex(), v.hex()) for k, v in os.environb.items() if k != b'LC_CTYPE'))"
         launch = run.launch(commands.script(script), environment=odd)
         run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 20)
-        given = {**launch.environment, "AMLTOOL_RUN_ID": launch.run_id}
+        given = {**self.added_variables(), **launch.environment, "AMLTOOL_RUN_ID": launch.run_id}
         shown = sorted((os.fsencode(name).hex(), os.fsencode(value).hex()) for name, value in given.items())
         assert run.host.read(launch.folder.console).decode() == f"{shown}\n"
 
@@ -196,7 +220,7 @@ class ProcessContract(LauncherContract):
         folder, handle = run.started(["sh", "-c", "printf 'a line\\n'; sleep 300"], secrets=["hunter22"])
         until = time.monotonic() + 10
         while not (run.host.exists(folder.console) and run.host.read(folder.console)) and time.monotonic() < until:
-            time.sleep(0.01)
+            run.launcher.wait(run.host, folder, handle, 0.01)
         assert run.host.read(folder.console) == b"a line\n"
         run.launcher.cancel(run.host, folder, handle)
 
@@ -209,7 +233,7 @@ class ProcessContract(LauncherContract):
         pid = self.pid(run, folder)
         assert run.launcher.wait(run.host, folder, handle, 0.2).state is LaunchState.RUNNING
         while run.launcher.observe(run.host, folder, handle).state is LaunchState.RUNNING:
-            run.host.run(["sh", "-c", 'kill -CONT "$0"', str(pid)])
+            self.wake(run, folder, pid)
             time.sleep(0.02)
         end = run.launcher.observe(run.host, folder, handle)
         assert end.exit is not None
@@ -220,7 +244,7 @@ class ProcessContract(LauncherContract):
         seen = run.launcher.wait(run.host, folder, handle, 20)
         assert seen.exit is not None
         assert (seen.exit.exit_code, seen.exit.reason) == (3, None)
-        assert self.is_gone(run.host, self.pid(run, folder))
+        assert self.is_gone(run, folder, self.pid(run, folder))
 
     def test_what_is_left_behind_and_deaf_is_killed(self, run: Runs, commands: RealCommands) -> None:
         script = '"$@" & while ! test -e pid; do sleep 0.01; done; exit 3'
@@ -228,7 +252,7 @@ class ProcessContract(LauncherContract):
         seen = run.launcher.wait(run.host, folder, handle, 20)
         assert seen.exit is not None
         assert seen.exit.exit_code == 3
-        assert self.is_gone(run.host, self.pid(run, folder))
+        assert self.is_gone(run, folder, self.pid(run, folder))
 
     def test_a_cancel_reaches_one_that_got_away(self, run: Runs, commands: RealCommands) -> None:
         self.assert_cancel_leaves_nothing(run, run.started(commands.script(DAEMON, "pid", "300")), 10.0)
@@ -253,4 +277,4 @@ class ProcessContract(LauncherContract):
         pid = self.pid(run, folder)
         self.lose(run, folder)
         assert run.launcher.wait(run.host, folder, handle, 20).state is LaunchState.LOST
-        assert self.is_gone(run.host, pid)
+        assert self.is_gone(run, folder, pid)

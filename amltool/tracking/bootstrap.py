@@ -1,6 +1,6 @@
 """Starts the command of a run on any host, watches over it and says how it ended; standard library, Python 3.6.
 
-    python -I -S bootstrap.py run FOLDER < spec.json
+    python -I -S bootstrap.py run FOLDER < spec.json     (one line; what is not a whole line has no effect)
     python -I -S bootstrap.py state FOLDER
     python -I -S bootstrap.py cancel FOLDER [--grace SECONDS]
 
@@ -40,7 +40,8 @@ def main(arguments: "List[str]") -> int:
     verb, folder = arguments[:2] if len(arguments) > 1 else ("", "")
     if verb == "run":
         try:
-            spec = loads(sys.stdin.buffer.read())
+            line = sys.stdin.buffer.readline()  # not up to the end of the stream: who feeds a container cannot say it
+            spec = loads(line if line.endswith(b"\n") else b"")
         except ValueError:  # whoever started us died before all of it was said: nothing must happen
             sys.stderr.write("bootstrap.py: standard input is not a whole spec\n")
             return 2

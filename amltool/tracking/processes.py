@@ -174,10 +174,11 @@ def oom_kills() -> int:
     """How often the kernel killed for want of memory: in our control group, else on the whole machine."""
     for line in _content("/proc/self/cgroup").decode("utf-8", "surrogateescape").splitlines():
         _, controllers, group = line.split(":", 2)
-        for file in OOM_FILES.get(controllers, ()):
-            count = _counter("/sys/fs/cgroup" + file % group)
-            if count is not None:
-                return count
+        for place in (group, ""):  # a container may be told its place on the host while it sees its own group only
+            for file in OOM_FILES.get(controllers, ()):
+                count = _counter("/sys/fs/cgroup" + file % place)
+                if count is not None:
+                    return count
     return _counter("/proc/vmstat") or 0
 
 

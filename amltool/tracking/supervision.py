@@ -21,6 +21,9 @@ CONSOLE = "console.log"
 LEFT_BEHIND_GRACE_S = 2.0
 """From SIGTERM to SIGKILL for what a command that ended by itself left behind."""
 TICK_S = 0.02
+STOP_GRACE_S = 5.0
+"""From SIGTERM to SIGKILL when the machine or the container's daemon goes down; it waits for 10 s at most."""
+STOPPED = "stopped from outside"
 FULL_DISK_S = 300.0
 """How long writing to a full disk is tried again after the command ended."""
 CHUNK = 1 << 16
@@ -133,10 +136,12 @@ class _Watch:
                 if self.signals.cancel:
                     self.canceled = True
                     self._terminate(now + grace, "canceled")
+                elif self.signals.stop:
+                    self._terminate(now + min(grace, STOP_GRACE_S), STOPPED)
                 elif deadline is not None and now >= deadline:
                     self._terminate(now + grace, too_long)
-            if self.kill_at is not None and self.signals.at_once:
-                self.kill_at = min(self.kill_at, now)
+            if self.kill_at is not None and (self.signals.at_once or self.signals.stop):
+                self.kill_at = min(self.kill_at, now + (0.0 if self.signals.at_once else STOP_GRACE_S))
             if self.ended and self._is_over(now):
                 return
             if self.kill_at is not None and now >= self.kill_at:
@@ -205,20 +210,25 @@ class _Watch:
 
 
 class _Signals:
-    """What was asked of us by signal: SIGTERM, SIGINT and SIGHUP cancel the run, SIGQUIT ends the grace time."""
+    """What was asked of us by signal: SIGTERM, SIGINT and SIGHUP cancel the run, SIGQUIT ends the grace time, SIGPWR
+    (which our containers get when somebody stops them) stops it for another reason than that its user wants it."""
 
     def __init__(self) -> None:
-        self.cancel = self.at_once = False
+        self.cancel = self.at_once = self.stop = False
         self.wake, wake = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
-            signal.signal(number, self._on)
+        self.power = getattr(signal, "SIGPWR", None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, self.power):
+            if number is not None:
+                signal.signal(number, self._on)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def _on(self, number: int, _: "Any") -> None:
-        if number != signal.SIGCHLD:
+        if number == self.power:
+            self.stop = True
+        elif number != signal.SIGCHLD:
             self.cancel = True
         if number == signal.SIGQUIT:
             self.at_once = True

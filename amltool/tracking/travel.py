@@ -61,6 +61,11 @@ def install(host: Any) -> Installed:
             host.remove(beside)
             if not host.exists(folder):  # else somebody else was faster
                 raise
+    return at(folder)
+
+
+def at(folder: Any) -> Installed:
+    """What lies where when the files are seen at ``folder``, as in a container."""
     return Installed(folder, folder / "site", folder / "path", folder / "path/amltool/tracking/bootstrap.py")
 
 

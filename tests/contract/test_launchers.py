@@ -6,16 +6,23 @@ import json
 import os
 import signal
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
 import amltool.tracking.bootstrap
+from amltool.containers.daemon import DockerDaemon
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
 from amltool.launchers.base import Launcher
+from amltool.launchers.container import ContainerLauncher
+from amltool.launchers.container_spec import ContainerSettings
+from amltool.launchers.copying import read_file
 from amltool.launchers.process import ProcessLauncher
-from amltool.layout import RunFolder
+from amltool.layout import RUN_IN_CONTAINER, RunFolder, container_name
 from amltool.testing.hosts import FakeHost
 from amltool.testing.launchers import (
     Commands,
@@ -26,6 +33,7 @@ from amltool.testing.launchers import (
     WordCommands,
 )
 from amltool.testing.processes import ProcessContract
+from amltool.tracking import travel
 
 BOOTSTRAP = PurePosixPath(amltool.tracking.bootstrap.__file__)
 
@@ -72,3 +80,69 @@ class TestProcessLauncherOnAnyHost(TestProcessLauncher):
     def launcher(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> Launcher:
         monkeypatch.setattr("amltool.launchers.process.LocalHost", type("NoHost", (), {}))
         return ProcessLauncher(BOOTSTRAP, sys.executable)
+
+
+class TestContainerLauncher(ProcessContract):
+    """In containers that see the run's folder."""
+
+    lost_reason = "killed with docker kill"
+    shared_volumes = True
+
+    @pytest.fixture
+    def host(self, tmp_path: Path) -> Host:
+        return LocalHost(tmp_path / "root")
+
+    @pytest.fixture
+    def launcher(self, host: Host, docker_daemon: DockerDaemon) -> Launcher:
+        self.daemon = docker_daemon
+        library = travel.install(host).folder
+        return ContainerLauncher(
+            docker_daemon, ContainerSettings(library=library, shared_volumes=self.shared_volumes, network="none")
+        )
+
+    @pytest.fixture
+    def commands(self) -> RealCommands:
+        return RealCommands("python3")
+
+    @pytest.fixture
+    def given(self, python_image: str) -> Mapping[str, Any]:
+        return {
+            "environment": {"PATH": "/usr/local/bin:/usr/bin:/bin"},
+            "image": python_image,
+            "python": ["python3"],
+            "accounts": "root:x:0:0:root:/root:/bin/bash\n",
+        }
+
+    def lose(self, run: Runs, folder: RunFolder) -> None:
+        self.daemon.signal(container_name(folder.path.name), "SIGKILL")
+
+    def is_gone(self, run: Runs, folder: RunFolder, pid: int) -> bool:
+        """A container that is over holds no process; one whose run is over is over at once."""
+        until = time.monotonic() + 2
+        while (state := self.daemon.state(container_name(folder.path.name))) and state.is_running:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        return state is not None
+
+    def read_work(self, run: Runs, folder: RunFolder, name: str) -> bytes:
+        content = read_file(self.daemon, container_name(folder.path.name), RUN_IN_CONTAINER.work / name)
+        if content is None:
+            raise FileNotFoundError(name)
+        return content
+
+    def wake(self, run: Runs, folder: RunFolder, pid: int) -> None:
+        self.daemon.execute(container_name(folder.path.name), ["sh", "-c", f"kill -CONT {pid}"])
+
+    def work_in_run(self, folder: RunFolder) -> str:
+        return str(RUN_IN_CONTAINER.work)
+
+    def added_variables(self) -> dict[str, str]:
+        name = "root" if os.getuid() == 0 else "amltool"
+        return {"HOME": str(RUN_IN_CONTAINER.home), "USER": name, "LOGNAME": name}
+
+
+class TestContainerLauncherCopying(TestContainerLauncher):
+    """In containers that see nothing of this machine."""
+
+    shared_volumes = False

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from amltool.tracking import outputs, recording
+from tests.notebooks import environment_with_notebooks
 from tests.tracking.run_folder import RunFolder, place
 
 SHIMS = Path(recording.__file__).parent / "shims"
@@ -51,3 +52,9 @@ def azureml(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.split(".")[0] == "azureml"]:
         del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def notebook_python(tmp_path_factory: pytest.TempPathFactory, package_index: None) -> Path:
+    """The Python of an environment that runs notebooks."""
+    return environment_with_notebooks(tmp_path_factory)

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def spec(*command: str, **more: Any) -> bytes:
     content = {"run_id": f"R-{os.urandom(4).hex()}", "command": command, "environment": PATH, "work": "work", **more}
-    return json.dumps(content).encode()
+    return json.dumps(content).encode() + b"\n"
 
 
 def call(*arguments: str | Path, content: bytes = b"", python: str = sys.executable) -> subprocess.CompletedProcess:
@@ -190,6 +190,41 @@ def test_a_zombie_bootstrap_is_gone(folder: Path) -> None:
     seen = bootstrap.state(str(folder))
     process.wait()
     assert (seen["state"], seen["exit"]["reason"]) == ("lost", "the bootstrap was killed")
+
+
+@on_linux
+def test_a_run_that_is_stopped_from_outside_is_not_canceled(folder: Path) -> None:
+    process = background(folder, spec("sleep", "300"))
+    process.send_signal(signal.SIGPWR)
+    assert process.wait(20) == 0
+    end = end_of(folder)
+    assert (end["signal"], end["reason"], end["canceled"]) == ("SIGTERM", "stopped from outside", False)
+
+
+@on_linux
+@pytest.mark.parametrize("cancel_first", [False, True], ids=["stopped", "canceled and stopped"])
+def test_one_that_is_deaf_is_stopped_before_a_daemon_loses_patience(folder: Path, cancel_first: bool) -> None:
+    process = background(folder, spec("sh", "-c", "trap '' TERM; touch deaf; while :; do sleep 0.1; done"))
+    while not (folder / "work" / "deaf").exists():
+        time.sleep(0.01)
+    begun = time.monotonic()
+    if cancel_first:
+        process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGPWR)
+    assert process.wait(20) == 0
+    assert 4.5 < time.monotonic() - begun < 8
+    assert end_of(folder)["signal"] == "SIGKILL"
+    assert end_of(folder)["canceled"] is cancel_first
+
+
+def test_a_spec_is_read_without_the_end_of_the_stream(folder: Path) -> None:
+    command = [sys.executable, "-I", "-S", BOOTSTRAP, "run", folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(spec("sh", "-c", "exit 4"))
+        process.stdin.flush()
+        assert process.wait(20) == 0
+        assert end_of(folder)["exit_code"] == 4
 
 
 @on_linux
