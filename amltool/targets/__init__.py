@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from amltool.configuration.compute import ComputeTarget, ComputeType
 from amltool.errors import UserError
 from amltool.files import no_space
-from amltool.layout import share_path
+from amltool.layout import LIBRARY_IN_CONTAINER, RUN_IN_CONTAINER, SHARE_IN_CONTAINER, share_path
 from amltool.run import ProjectNames
 from amltool.targets.base import Target
+
+if TYPE_CHECKING:
+    from amltool.environments.base import ExecutionEnvironment
+    from amltool.hosts.base import Host
+    from amltool.hosts.local import LocalHost
+    from amltool.tracking.travel import Installed
+
+NO_SHARE = (
+    "The script looks for AZUREML_NATIVE_SHARE_DIRECTORY, which is not set here: aml_config/{}.compute says "
+    "`sharedVolumes: false`.\nSet it to true, and the shared folder is mounted."
+)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -38,41 +50,97 @@ def open_target(compute: ComputeTarget, names: ProjectNames, top: Path) -> Targe
 
 
 def _local(compute: ComputeTarget, place: Place) -> Target:
-    from amltool.environments.interpreter import UserInterpreter
-    from amltool.hosts.local import LocalHost
     from amltool.launchers.process import ProcessLauncher
     from amltool.targets.placing import place_here
     from amltool.targets.variables import inherited_variables
-    from amltool.tracking.travel import install
 
-    host = LocalHost(Path(compute.root).expanduser() if compute.root else None)
-    try:
-        tracking = install(host)
-    except OSError as error:
-        raise no_space(error, str(host.root)) from error
-    share = share_path(
-        _home(compute.native_shared_directory), place.names.account, place.names.workspace, place.names.name
+    host = _this_machine(compute)
+    tracking, share = _install_tracking(host), _share(compute, place)
+    return Target(
+        name=compute.name,
+        type=compute.type.value,
+        host=host,
+        environment=_environment(compute, host),
+        launcher=ProcessLauncher(tracking.bootstrap),
+        place=place_here,
+        share=share,
+        share_in_run=share,
+        tracking=tracking,
+        inherited=lambda git: inherited_variables(git.top),
+    )
+
+
+def _local_docker(compute: ComputeTarget, place: Place) -> Target:
+    from amltool.containers.daemon import DockerDaemon
+    from amltool.environments.image import ImageEnvironment
+    from amltool.launchers.container import ContainerLauncher
+    from amltool.launchers.container_spec import ContainerSettings
+    from amltool.targets.placing import place_here
+    from amltool.tracking import travel
+
+    host = _this_machine(compute)
+    daemon = DockerDaemon(host)
+    share = _share(compute, place) if compute.shared_volumes else None
+    settings = ContainerSettings(
+        library=_install_tracking(host).folder,
+        share=share,
+        shared_volumes=compute.shared_volumes,
+        gpu=compute.gpu or ("all" if compute.nvidia_docker else None),
+        shm_size=compute.shm_size,
+        memory=compute.memory,
+        cpus=compute.cpus,
+        network=compute.network,
+        volumes=compute.volumes,
     )
     return Target(
         name=compute.name,
         type=compute.type.value,
         host=host,
-        environment=UserInterpreter(compute.python_location, host),
-        launcher=ProcessLauncher(tracking.bootstrap),
+        environment=ImageEnvironment(daemon, compute, place.names.name),
+        launcher=ContainerLauncher(daemon, settings),
         place=place_here,
         share=share,
-        share_in_run=share,
-        tracking=tracking.site,
-        inherited=lambda git: inherited_variables(git.top),
+        share_in_run=SHARE_IN_CONTAINER if share is not None else None,
+        tracking=travel.at(LIBRARY_IN_CONTAINER),
+        inherited=lambda _: {},
+        folder_in_run=lambda _: RUN_IN_CONTAINER,
+        hint="" if compute.shared_volumes else NO_SHARE.format(compute.name),
     )
 
 
-def _home(folder: str) -> PurePosixPath:
-    return PurePosixPath(Path(folder).expanduser())
+def _this_machine(compute: ComputeTarget) -> LocalHost:
+    from amltool.hosts.local import LocalHost
+
+    return LocalHost(Path(compute.root).expanduser() if compute.root else None)
+
+
+def _install_tracking(host: Host) -> Installed:
+    from amltool.tracking.travel import install
+
+    try:
+        return install(host)
+    except OSError as error:
+        raise no_space(error, str(host.root)) from error
+
+
+def _environment(compute: ComputeTarget, host: Host) -> ExecutionEnvironment:
+    if compute.user_managed_environment:
+        from amltool.environments.interpreter import UserInterpreter
+
+        return UserInterpreter(compute.python_location, host, spark_submit_location=compute.spark_submit_location)
+    from amltool.environments.built import built_environment
+
+    return built_environment(compute, host)
+
+
+def _share(compute: ComputeTarget, place: Place) -> PurePosixPath:
+    base = PurePosixPath(Path(compute.native_shared_directory).expanduser())
+    return share_path(base, place.names.account, place.names.workspace, place.names.name)
 
 
 TARGETS: dict[ComputeType, Callable[[ComputeTarget, Place], Target]] = {
     ComputeType.LOCAL: _local,
+    ComputeType.LOCAL_DOCKER: _local_docker,
 }
 """Type -> host x environment x launcher. A new target is one file, one line here, one constructor for the contract
 suite."""

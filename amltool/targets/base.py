@@ -14,7 +14,6 @@ import io
 import os
 import posixpath
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,16 +22,17 @@ from msgspec.structs import replace
 
 import amltool
 from amltool.artifact import Artifact
-from amltool.environments.base import Prepared
+from amltool.environments.base import EnvironmentRequest, Prepared
 from amltool.errors import UserError
 from amltool.files import no_space
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
-from amltool.launchers.base import Exit, Launch, Launcher, LaunchState, Observation
+from amltool.launchers.base import Exit, Expected, Launch, Launcher, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout, RunFolder
 from amltool.run import EnvironmentUsed, RunRecord, RunStatus, SharedFolder, encoded_arguments, timestamp
 from amltool.targets import placing
+from amltool.targets.command import SeenByRun, check_spark_dependencies, command_of_run
 from amltool.targets.shared_folder import list_shared_folder
-from amltool.targets.variables import run_variables
+from amltool.targets.variables import SHARE_VARIABLE, run_variables
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -43,15 +43,11 @@ if TYPE_CHECKING:
     from amltool.hosts.base import Host
     from amltool.snapshot import Snapshot
     from amltool.stores.base import ArtifactStore
+    from amltool.tracking.travel import Installed
 
-FOLLOW_S = 0.05
-"""How long one look at a running command may wait, in seconds: the most a console line is late here."""
-SHORT_FOLLOW_S = 0.01
-"""The same at the beginning: the end of a short run should not be waited for."""
-KEEP_AFTER_S = 1.0
-"""A run that lasts longer keeps its snapshot at once; a shorter one keeps it with its record."""
-CONSOLE_BLOCK = 1 << 20
 PREPARED_FILE = "prepared.json"
+NOT_PREPARED = "The compute target is not prepared for the run configuration {}."
+"""In the manner of the ancestor's messages; its own is not known (WORKBENCH 1.2)."""
 
 
 class Watcher(Protocol):
@@ -66,6 +62,9 @@ class Watcher(Protocol):
     def say(self, message: str) -> None:
         """A sentence for the user."""
 
+    def log(self, line: str) -> None:
+        """A line that the build of the environment printed."""
+
     def progress(self, what: str, size: int, total: int | None) -> None:
         """So many bytes more of ``what`` were done."""
 
@@ -79,11 +78,17 @@ class Silent:
 
     def say(self, message: str) -> None: ...
 
+    def log(self, line: str) -> None: ...
+
     def progress(self, what: str, size: int, total: int | None) -> None: ...
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A compute target: a host, an execution environment and a launcher; ``share`` is the shared folder there."""
+    """A compute target: a host, an execution environment and a launcher; ``share`` is the shared folder there.
+
+    What a run sees of it may lie elsewhere than on the host: ``share_in_run``, ``tracking`` and ``folder_in_run`` are
+    the run's own paths. ``hint`` is for the user when a run failed that looks for a shared folder which is not there.
+    """
 
     name: str
     type: str
@@ -93,8 +98,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     place: Callable[[Git, RunFolder, Snapshot, placing.OnWritten | None], None]
     share: PurePosixPath | None
     share_in_run: PurePosixPath | None
-    tracking: PurePosixPath
+    tracking: Installed
     inherited: Callable[[Git], dict[str, str]]
+    folder_in_run: Callable[[RunFolder], RunFolder] = lambda folder: folder
+    hint: str = ""
 
 
 class Drive(msgspec.Struct, kw_only=True):
@@ -113,6 +120,7 @@ class Drive(msgspec.Struct, kw_only=True):
     secret_values: Callable[[], list[str]]
     keep_snapshot: Callable[[], None]
     console_offset: int = 0
+    forgetting: threading.Thread | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -159,27 +167,60 @@ def _give_up(run: Drive) -> None:
 
 def _prepare(run: Drive) -> None:
     run.enter(RunStatus.PREPARING)
-    host = run.target.host
-    prepared = run.target.environment.prepare(host, lambda: _dependency_files(run), run.watcher.say)
+    target, request = run.target, environment_request(run)
+    check_spark_dependencies(run.request, request.read)
+    prepared = target.environment.find(target.host, request)
+    if prepared is None:
+        if not run.request.prepare:
+            raise UserError(
+                NOT_PREPARED.format(run.request.run_configuration),
+                f"Prepare it: amltool prepare -c {run.request.run_configuration}, or let each run see to it: "
+                "PrepareEnvironment: true in the run configuration.",
+            )
+        prepared = target.environment.prepare(target.host, request, run.watcher)
     for notice in prepared.notices:
         run.watcher.say(notice)
+    target.launcher.get_ready(target.host, expected(run, prepared))
     digest = hashlib.sha256(prepared.lock).hexdigest()
     used = EnvironmentUsed(key=prepared.key, lock_sha256=digest, image=prepared.image)
     run.entry.keep(PREPARED_FILE, msgspec.json.encode(prepared))
-    run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, host=host.name)
+    run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, host=target.host.name)
 
 
-def _dependency_files(run: Drive) -> dict[str, bytes]:
-    from amltool.configuration.runconfig import dependency_paths
-
+def environment_request(run: Drive) -> EnvironmentRequest:
+    """What a run asks of its environment: the dependency files of its snapshot, and the lock it is to be built from."""
     request = run.request
-    found = {}
-    for path in dependency_paths(request.run_configuration_content):
-        name = f"{request.commit}:{posixpath.join(request.prefix, path)}"
-        exit_code, content, _ = run.git.ask("cat-file", "blob", name)
-        if exit_code == 0:
-            found[path] = content
-    return found
+    try:
+        lock = run.entry.kept(LOCK_FILE)
+    except FileNotFoundError:
+        lock = None
+    return EnvironmentRequest(
+        read=lambda path: read_committed(run.git, request, path),
+        conda_file=request.conda_dependencies_file,
+        spark_file=request.spark_dependencies_file,
+        framework=request.framework,
+        lock=lock,
+    )
+
+
+def read_committed(git: Git, request: RunRequest, path: str) -> bytes | None:
+    """A file of a run's commit by its path in the project; ``None`` where there is none."""
+    name = f"{request.commit}:{posixpath.normpath(posixpath.join(request.prefix, path))}"
+    exit_code, content, _ = git.ask("cat-file", "blob", name)
+    return content if exit_code == 0 else None
+
+
+def expected(run: Drive, prepared: Prepared | None) -> Expected:
+    """What the launcher of a run can get ready for."""
+    request = run.request
+    return Expected(
+        run_id=request.run_id,
+        folder=run.folder,
+        labels=_labels(run),
+        image=prepared.image if prepared else None,
+        python=prepared.python if prepared else [],
+        accounts=prepared.accounts if prepared else "",
+    )
 
 
 def _place(run: Drive) -> None:
@@ -212,6 +253,22 @@ def _make_folder(host: Host, folder: PurePosixPath) -> None:
         raise no_space(error, str(folder)) from error
 
 
+def labels_of(run_id: str, commit: str, project: str, key: str) -> dict[str, str]:
+    """What a launcher may mark a run's containers with; ``key`` is that of `placing.project_key`."""
+    return {"run_id": run_id, "commit": commit, "project": project, "clone": clone_label(key)}
+
+
+def clone_label(key: str) -> str:
+    """A short name for one project in one clone on one machine."""
+    return hashlib.sha256(f"{os.uname().nodename}:{key}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _labels(run: Drive) -> dict[str, str]:
+    request = run.request
+    key = placing.project_key(run.git, request.prefix)
+    return labels_of(request.run_id, request.commit, request.project.name, key)
+
+
 def _launch(run: Drive) -> None:
     target, request = run.target, run.request
     at_start = []
@@ -219,18 +276,23 @@ def _launch(run: Drive) -> None:
         _make_folder(target.host, target.share)
         at_start = list_shared_folder(target.host, target.share, with_hash=request.share_hash)
     prepared = _prepared(run)
-    own = {**prepared.variables, **run.own_variables()}
-    command = [os.fsdecode(part) for part in request.command]
+    in_run = target.folder_in_run(run.folder)
+    seen = SeenByRun(target.tracking.path, in_run.work)
+    found = command_of_run(request, prepared, seen, lambda path: read_committed(run.git, request, path))
+    own = {**prepared.variables, **found.variables, **run.own_variables()}
     launch = Launch(
         run_id=request.run_id,
         folder=run.folder,
-        command=[*prepared.python, *command] if request.interpreted else [f"./{command[0]}", *command[1:]],
+        command=found.command,
         environment=run_variables(
-            target.inherited(run.git), request, own, run.folder, target.tracking, target.share_in_run
+            target.inherited(run.git), request, own, in_run, target.tracking.site, target.share_in_run
         ),
         secrets=run.secret_values(),
         timeout_s=request.timeout_s,
-        labels={"run_id": request.run_id, "commit": request.commit, "project": request.project.name},
+        labels=_labels(run),
+        image=prepared.image,
+        python=prepared.python,
+        accounts=prepared.accounts,
     )
     run.enter(RunStatus.RUNNING)
     threading.Thread(target=_use_the_time, daemon=True).start()
@@ -242,27 +304,6 @@ def _prepared(run: Drive) -> Prepared:
     return msgspec.json.decode(run.entry.kept(PREPARED_FILE), type=Prepared)
 
 
-def _follow(run: Drive) -> None:
-    target = run.target
-    console = ConsoleReader(target.host, run.folder, run.console_offset)
-    canceled = kept = False
-    begun = time.monotonic()
-    while True:
-        look_s = min(FOLLOW_S, max(SHORT_FOLLOW_S, (time.monotonic() - begun) / 20))
-        seen = target.launcher.wait(target.host, run.folder, run.state.handle, look_s)
-        for block in console.new():
-            run.watcher.console(block)
-        if seen.state is not LaunchState.RUNNING:
-            break
-        if not kept and time.monotonic() - begun > KEEP_AFTER_S:
-            run.keep_snapshot()
-            kept = True
-        if run.entry.cancel_asked and not canceled:
-            target.launcher.cancel(target.host, run.folder, run.state.handle)
-            canceled = True
-    _ended(run, seen)
-
-
 def _use_the_time() -> None:
     """Load what comes after the run while it starts and goes on: of a short run that is a fifth of the whole time."""
     import amltool.history.history
@@ -270,7 +311,10 @@ def _use_the_time() -> None:
     import amltool.targets.collecting  # noqa: F401
 
 
-def _ended(run: Drive, seen: Observation) -> None:
+def _follow(run: Drive) -> None:
+    from amltool.targets.following import follow
+
+    seen = follow(run)
     end = seen.exit or Exit(reason="the run's folder is gone from its host")
     end = replace(
         end,
@@ -279,6 +323,13 @@ def _ended(run: Drive, seen: Observation) -> None:
         ended=end.ended or timestamp(),
     )
     run.done(Step.ENDED, RunStatus.FINALIZING, end=end)
+    run.forgetting = threading.Thread(target=_forget, args=(run,), daemon=True)
+    run.forgetting.start()
+
+
+def _forget(run: Drive) -> None:
+    """How the run ended is in the journal: what its launcher left is not needed any more, and it may take a while."""
+    run.target.launcher.forget(run.target.host, run.folder)
 
 
 def _collect(run: Drive) -> None:
@@ -334,7 +385,14 @@ def _record(run: Drive) -> RunRecord:
     if run.request.tracked:
         run.open_history().record([record], keep=[record.commit])
     run.done(Step.RECORDED, record.status)
+    if record.status is RunStatus.FAILED and run.target.hint and _looks_for_share(run):
+        run.watcher.say(run.target.hint)
     return record
+
+
+def _looks_for_share(run: Drive) -> bool:
+    content = read_committed(run.git, run.request, posixpath.join(run.request.source_directory, run.request.script))
+    return SHARE_VARIABLE.encode() in (content or b"")
 
 
 def record_of(request: RunRequest, state: RunState) -> RunRecord:
@@ -389,6 +447,10 @@ def final_status(state: RunState) -> RunStatus:
 
 def release(run: Drive) -> None:
     """After the record: free the run's folder for the next run, and take the run out of the journal."""
+    if run.forgetting is not None:
+        run.forgetting.join()
+    else:
+        _forget(run)
     omitted = run.state.omitted
     key = placing.project_key(run.git, run.request.prefix)
     with contextlib.suppress(OSError):
@@ -397,28 +459,6 @@ def release(run: Drive) -> None:
         elif not omitted:
             placing.release(run.target.host, run.folder, key, timestamp(), run.request.keep_run_folders)
     run.entry.discard()
-
-
-class ConsoleReader:
-    """Reads a run's console from a byte offset on: no line lost, none twice."""
-
-    def __init__(self, host: Host, folder: RunFolder, offset: int = 0, path: PurePosixPath | None = None) -> None:
-        self._host = host
-        self._path = path or folder.console
-        self.offset = offset
-
-    def new(self) -> list[bytes]:
-        """What was printed since the last call, in blocks."""
-        blocks: list[bytes] = []
-        while True:
-            try:
-                block = self._host.read(self._path, self.offset, CONSOLE_BLOCK)
-            except FileNotFoundError:
-                return blocks
-            if not block:
-                return blocks
-            self.offset += len(block)
-            blocks.append(block)
 
 
 _STEPS: dict[Step, Callable[[Drive], RunRecord | None]] = {

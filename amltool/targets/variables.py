@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from amltool.history.journal import RunRequest
 from amltool.layout import RunFolder
 
+SHARE_VARIABLE = "AZUREML_NATIVE_SHARE_DIRECTORY"
 DROPPED = frozenset(
     {
         "PWD",
@@ -17,7 +18,7 @@ DROPPED = frozenset(
         "_",
         "PYTHONSTARTUP",
         "PYTHONDONTWRITEBYTECODE",
-        "AZUREML_NATIVE_SHARE_DIRECTORY",
+        SHARE_VARIABLE,
         "AMLTOOL_METRICS_FILE",
     }
 )
@@ -75,5 +76,5 @@ def run_variables(
         PWD=str(folder.work),
     )
     if share is not None:
-        variables["AZUREML_NATIVE_SHARE_DIRECTORY"] = f"{str(share).rstrip('/')}/"
+        variables[SHARE_VARIABLE] = f"{str(share).rstrip('/')}/"
     return variables

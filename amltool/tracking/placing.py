@@ -5,6 +5,7 @@ verified: its stat data (change time included, which no program can set) is that
 own index does it; a file changed in the same clock tick is read again (Git calls it racily clean).
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -12,7 +13,21 @@ import os
 import stat
 import subprocess
 import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, cast
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+    cast,
+)
 
 LINK_MODE = 0o120000
 EXECUTABLE_MODE = 0o100755
@@ -23,6 +38,8 @@ File = Tuple[str, int, str, int]
 Large = Tuple[str, str, int]
 """Where the content of a Git LFS pointer lies, its SHA-256, its size in bytes."""
 GitCommand = Tuple[Sequence[str], Optional[Mapping[str, str]]]
+Blobs = Callable[[Sequence[str]], ContextManager[Any]]
+"""Opens, for blob ids, a stream that answers as ``git cat-file --batch`` does when asked for them in that order."""
 Wanted = Mapping[str, Tuple[int, str, int]]
 Seen = Tuple[int, int, int, int, int]
 Known = Dict[str, Tuple[int, str, Any, bool]]
@@ -32,36 +49,58 @@ class PlacingError(Exception):
     """The snapshot cannot be placed; says why."""
 
 
+class BlobError(PlacingError):
+    """A blob is missing where it should lie, or is not what its id says."""
+
+
 def place(
     work: str,
     placed: str,
     files: Sequence[File],
-    git: GitCommand,
+    git: Union[GitCommand, Blobs],
     large_files: Optional[Mapping[str, Large]] = None,
     progress: Optional[Callable[[int, int], None]] = None,
 ) -> Tuple[int, int]:
     """Make ``work`` hold exactly ``files`` and note in the file ``placed`` what was written.
 
     ``files`` is a sequence of (path, mode, blob id, size in bytes); ``git`` a pair of (command line prefix up to the
-    word ``git`` and its options, environment). ``large_files`` maps a path to (file, sha256, size) where the content
-    of a Git LFS pointer lies. ``progress`` is called with the bytes and files written since the last call.
-    Returns (files written, bytes written).
+    word ``git`` and its options, environment), or what answers in Git's place. ``large_files`` maps a path to (file,
+    sha256, size) where the content of a Git LFS pointer lies. ``progress`` is called with the bytes and files written
+    since the last call. Returns (files written, bytes written).
 
     Raises:
         PlacingError: an object is missing or is not what its id says, or two names clash on this file system.
         OSError: the disk is full, or a name is too long for it.
     """
-    os.makedirs(work, exist_ok=True)
-    known = _read_placed(placed)
-    if os.path.lexists(placed):
-        os.unlink(placed)
     wanted = {path: (mode, object_id, size) for path, mode, object_id, size in files}
-    kept, folders = _keep(work, wanted, known, large_files or {})
+    kept, folders = _begin(work, placed, wanted, large_files or {})
     missing = [entry for entry in files if entry[0] not in kept]
     written = _write(work, missing, git, large_files or {}, folders, progress)
     kept.update(written)
     _write_placed(placed, wanted, kept)
     return len(missing), sum(entry[3] for entry in missing)
+
+
+def keep(work: str, placed: str, files: Sequence[File], large_files: Optional[Mapping[str, Large]] = None) -> Set[str]:
+    """Clear away what does not belong; give the paths of ``files`` that are right already. Noted, as by `place`.
+
+    Raises:
+        OSError: something in the way cannot be removed.
+    """
+    wanted = {path: (mode, object_id, size) for path, mode, object_id, size in files}
+    kept, _ = _begin(work, placed, wanted, large_files or {})
+    _write_placed(placed, {path: wanted[path] for path in kept}, kept)
+    return set(kept)
+
+
+def _begin(
+    work: str, placed: str, wanted: Wanted, large_files: Mapping[str, Large]
+) -> Tuple[Dict[str, Seen], Set[str]]:
+    os.makedirs(work, exist_ok=True)
+    known = _read_placed(placed)
+    if os.path.lexists(placed):
+        os.unlink(placed)
+    return _keep(work, wanted, known, large_files)
 
 
 def _read_placed(placed: str) -> Known:
@@ -165,34 +204,42 @@ def _blob_hash(object_id: str, size: int) -> Any:
 def _write(
     work: str,
     missing: Sequence[File],
-    git: GitCommand,
+    git: Union[GitCommand, Blobs],
     large_files: Mapping[str, Large],
     folders: Set[str],
     progress: Optional[Callable[[int, int], None]],
 ) -> Dict[str, Seen]:
     seen = {}  # type: Dict[str, Seen]
+    with _answers(git, [entry[2] for entry in missing if entry[0] not in large_files]) as answers:
+        for path, mode, object_id, size in missing:
+            _make_folders(work, path, folders)
+            if path in large_files:
+                state = _write_large(work, path, mode, large_files[path])
+            else:
+                state = _write_blob(answers, work, path, mode, object_id, size)
+            seen[path] = _seen(state)
+            if progress is not None:
+                progress(size, 1)
+    return seen
+
+
+@contextlib.contextmanager
+def _answers(git: Union[GitCommand, Blobs], ids: Sequence[str]) -> Iterator[Any]:
+    if callable(git):
+        with git(ids) as answers:
+            yield answers
+        return
     with tempfile.TemporaryFile() as requests:
-        requests.write(b"".join(entry[2].encode("ascii") + b"\n" for entry in missing if entry[0] not in large_files))
+        requests.write("".join(object_id + "\n" for object_id in ids).encode("ascii"))
         requests.seek(0)
-        process = None  # type: Any
+        process = _start_reader(git, requests) if ids else None
         try:
-            for path, mode, object_id, size in missing:
-                _make_folders(work, path, folders)
-                if path in large_files:
-                    state = _write_large(work, path, mode, large_files[path])
-                else:
-                    if process is None:
-                        process = _start_reader(git, requests)
-                    state = _write_blob(process.stdout, work, path, mode, object_id, size)
-                seen[path] = _seen(state)
-                if progress is not None:
-                    progress(size, 1)
+            yield process.stdout if process is not None else None
         finally:
             if process is not None:
                 process.stdout.close()
                 process.kill()
                 process.wait()
-    return seen
 
 
 def _start_reader(git: GitCommand, requests: Any) -> Any:
@@ -233,9 +280,9 @@ def _clash(path: str) -> str:
 def _write_blob(answers: Any, work: str, path: str, mode: int, object_id: str, size: int) -> os.stat_result:
     header = answers.readline().split()
     if len(header) != 3 or header[1] != b"blob":
-        raise PlacingError("the object %s of %r is missing from the repository" % (object_id, path))
+        raise BlobError("the object %s of %r is missing from the repository" % (object_id, path))
     if int(header[2]) != size:
-        raise PlacingError("the object %s of %r has another size than Git said" % (object_id, path))
+        raise BlobError("the object %s of %r has another size than Git said" % (object_id, path))
     hashed = _blob_hash(object_id, size)
     full = os.path.join(work, path)
     if mode == LINK_MODE:
@@ -250,7 +297,7 @@ def _write_blob(answers: Any, work: str, path: str, mode: int, object_id: str, s
             while left:
                 block = answers.read(min(left, CHUNK))
                 if not block:
-                    raise PlacingError("Git stopped while it gave the object %s of %r" % (object_id, path))
+                    raise BlobError("Git stopped while it gave the object %s of %r" % (object_id, path))
                 left -= len(block)
                 hashed.update(block)
                 _write_all(handle, block)
@@ -259,7 +306,7 @@ def _write_blob(answers: Any, work: str, path: str, mode: int, object_id: str, s
             os.close(handle)
     answers.read(1)
     if hashed.hexdigest() != object_id:
-        raise PlacingError("the object %s of %r is damaged: run `git fsck`" % (object_id, path))
+        raise BlobError("the object %s of %r is damaged: run `git fsck`" % (object_id, path))
     return state
 
 
@@ -289,7 +336,7 @@ def _write_large(work: str, path: str, mode: int, large: Large) -> os.stat_resul
     finally:
         os.close(handle)
     if hashed.hexdigest() != sha256 or state.st_size != size:
-        raise PlacingError("the Git LFS content of %r is damaged: run `git lfs fsck`" % (path,))
+        raise BlobError("the Git LFS content of %r is damaged: run `git lfs fsck`" % (path,))
     return state
 
 

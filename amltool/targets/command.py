@@ -1,0 +1,132 @@
+"""What is executed for the script of a run: by its interpreter, as itself, as a notebook, through ``spark-submit``."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from amltool.configuration.runconfig import SPARK_DEPENDENCIES_FILE, SPARK_DEPENDENCIES_MISSING, Framework
+from amltool.environments.base import Prepared, ReadFile
+from amltool.errors import UserError
+from amltool.history.journal import RunRequest
+
+if TYPE_CHECKING:
+    from amltool.configuration.dependencies import SparkDependencies
+
+NOTEBOOK_SUFFIX = ".ipynb"
+_NOTEBOOK, _SPARK_RUN = "amltool/tracking/notebook.py", "amltool/tracking/spark_run.py"
+_DEPLOY_MODE = "spark.submit.deployMode"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_RELATIVE_FILE = re.compile(r"file:(?!/)")
+
+
+class SeenByRun(msgspec.Struct, frozen=True):
+    """Paths as the run itself sees them: the folder on whose module search path tracking lies, and the work folder."""
+
+    tracking: PurePosixPath
+    work: PurePosixPath
+
+
+class RunCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """The command of a run, program first; ``variables`` are set before the run configuration's own."""
+
+    command: list[str]
+    variables: dict[str, str] = {}
+
+
+def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, read: ReadFile) -> RunCommand:
+    """What is executed for a run.
+
+    An executable file that is no ``.py`` runs as itself, any other by the environment's Python; for the framework
+    PySpark through ``spark-submit``, in client mode, a notebook too: its kernel connects to the Spark that is there.
+
+    Raises:
+        UserError: Spark is asked for and cannot be had.
+        ConfigurationError: with every mistake of the Spark dependencies file.
+    """
+    script = [os.fsdecode(part) for part in request.command]
+    if not request.interpreted:
+        return RunCommand(command=[f"./{script[0]}", *script[1:]])
+    if script[0].endswith(NOTEBOOK_SUFFIX):
+        script = [str(seen.tracking / _NOTEBOOK), *script]
+    if request.framework != Framework.PYSPARK.value:
+        return RunCommand(command=[*prepared.python, *script])
+    if not prepared.spark_submit:
+        raise UserError(
+            "The run configuration asks for PySpark, and the execution environment has no spark-submit.",
+            "Add pyspark under pip in conda_dependencies.yml (or install it for the interpreter of pythonLocation), "
+            "choose a base image with Spark, or set sparkSubmitLocation in the .compute.",
+        )
+    options = spark_options(request, seen.work, read)
+    through = [*prepared.python, str(seen.tracking / _SPARK_RUN), *prepared.spark_submit, *options, "--"]
+    python = prepared.python[0]
+    return RunCommand(
+        command=[*through, *script], variables={"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
+    )
+
+
+def check_spark_dependencies(request: RunRequest, read: ReadFile) -> None:
+    """Refuse what `command_of_run` would refuse of the Spark dependencies file, before anything is built.
+
+    Raises:
+        UserError, ConfigurationError: as `command_of_run`.
+    """
+    if request.interpreted and request.framework == Framework.PYSPARK.value:
+        _spark_dependencies(request, read)
+
+
+def spark_options(request: RunRequest, work: PurePosixPath, read: ReadFile) -> list[str]:
+    """The options of ``spark-submit`` for a run: those of its Spark dependencies file, after our own.
+
+    Spark runs where the run does (``local[*]``), is named after the script and logs warnings only, unless the file says
+    otherwise: what it logs by itself is some 100 lines for every 10 seconds, and hides what the script prints. A
+    repository that is a path (``maven``, ``file:maven``) lies in the work folder.
+
+    Raises:
+        UserError, ConfigurationError: as `command_of_run`.
+    """
+    from amltool.configuration.dependencies import SparkDependencies
+
+    found = _spark_dependencies(request, read)
+    defaults = {"spark.master": "local[*]", "spark.app.name": request.script, "spark.log.level": "WARN"}
+    repositories = tuple(_address(repository, work) for repository in found.repositories)
+    settled = SparkDependencies(
+        configuration={**defaults, **found.configuration}, repositories=repositories, packages=found.packages
+    )
+    return settled.spark_submit_options()
+
+
+def _spark_dependencies(request: RunRequest, read: ReadFile) -> SparkDependencies:
+    from amltool.configuration.dependencies import SparkDependencies, read_spark_dependencies
+
+    path = request.spark_dependencies_file or SPARK_DEPENDENCIES_FILE
+    content = read(path)
+    if content is None:
+        if path == SPARK_DEPENDENCIES_FILE:
+            return SparkDependencies()
+        raise UserError(
+            SPARK_DEPENDENCIES_MISSING.format(path, f"commit {request.commit[:12]}"),
+            "Add it to Git, or name another as SparkDependenciesFile of the run configuration.",
+        )
+    found = read_spark_dependencies(content, path)
+    if found.configuration.get(_DEPLOY_MODE, "client") != "client":
+        raise UserError(
+            f"{path}: {_DEPLOY_MODE} is {found.configuration[_DEPLOY_MODE]!r}, and here the script runs where Spark is "
+            "started.",
+            f"Remove {_DEPLOY_MODE}, or run on a compute target of the type cluster.",
+        )
+    return found
+
+
+def _address(repository: str, work: PurePosixPath) -> str:
+    """A repository as Spark takes it: an URL; what is a path becomes one."""
+    path = _RELATIVE_FILE.sub("", repository)
+    if path == repository and _URL.match(repository):
+        return repository
+    from urllib.parse import quote
+
+    return "file://" + quote(os.path.normpath(work / path))

@@ -1,0 +1,259 @@
+"""Blobs that a host keeps between placings, in packs of Git or as files; standard library, Python 3.6."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, cast
+
+from .placing import CHUNK, GitCommand, remove_tree
+
+MOST_PACKS = 20
+"""More packs than this become one; each placing that sends something makes at least one."""
+OLDEST_GIT = (2, 11)
+"""``cat-file --batch --buffer`` came with 2.6; what is older than this is as if there were no Git."""
+
+_FULL_SAID = {b"No space left on device": errno.ENOSPC, b"Disk quota exceeded": errno.EDQUOT}
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_PARTIAL = "tmp_"
+"""What a file is called that is not whole yet, by Git and by us."""
+
+
+class NotWhatItSaysError(Exception):
+    """What was received is not what its name says, or Git does not take it."""
+
+
+def blob_hash(object_id: str, size: int) -> Any:
+    """What the content of a blob is fed to; its hexdigest is the blob's id (gitformat-loose: ``blob SIZE NUL``)."""
+    hashed = hashlib.sha1() if len(object_id) == 40 else hashlib.sha256()  # noqa: S324 - Git's own ids
+    hashed.update(b"blob %d\0" % size)
+    return hashed
+
+
+def content_hash(_name: str, _size: int) -> Any:
+    """What a file is fed to that is kept under the SHA-256 of its content."""
+    return hashlib.sha256()
+
+
+class BlobFiles:
+    """Files under the hash of what they hold: ``ab/cdef…``."""
+
+    def __init__(self, folder: str, hash_for: Callable[[str, int], Any]) -> None:
+        self.folder = folder
+        self._hash_for = hash_for
+
+    def path(self, name: str) -> str:
+        """Where a file of this name lies, if it is here."""
+        return os.path.join(self.folder, name[:2], name[2:])
+
+    def present(self, names: Iterable[str]) -> Set[str]:
+        """Which of these are here."""
+        return {name for name in names if os.path.isfile(self.path(name))}
+
+    def receive(self, name: str, size: int, blocks: Iterable[bytes]) -> None:
+        """Take a file in; it has its name once it is whole and its hash is right.
+
+        Raises:
+            NotWhatItSaysError: its hash is another.
+            OSError: the disk is full.
+        """
+        place = self.path(name)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        beside = os.path.join(self.folder, "%s%s" % (_PARTIAL, os.urandom(8).hex()))
+        hashed = self._hash_for(name, size)
+        try:
+            with os.fdopen(os.open(beside, _NEW, 0o600), "wb", buffering=0) as stream:
+                for block in blocks:
+                    hashed.update(block)
+                    view = memoryview(block)
+                    while view:
+                        view = view[stream.write(view) :]
+            if hashed.hexdigest() != name:
+                raise NotWhatItSaysError("%s came as %s" % (name, hashed.hexdigest()))
+            os.rename(beside, place)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+
+    @contextlib.contextmanager
+    def answers(self, names: Sequence[str]) -> Iterator[Any]:
+        """What `placing.place` reads blobs from."""
+        answers = _Answers(self.path(name) for name in names)
+        try:
+            yield answers
+        finally:
+            answers.close()
+
+    def remove_partial(self) -> None:
+        """Remove what was cut short; only while nobody else receives."""
+        _remove(self.folder, lambda name: name.startswith(_PARTIAL))
+
+    def keep_only(self, names: Set[str]) -> None:
+        """Remove all but these; only while nobody else uses what is here."""
+        self.remove_partial()
+        for start in _names(self.folder):
+            _remove(os.path.join(self.folder, start), lambda rest, start=start: start + rest not in names)  # type: ignore[misc]
+
+
+class _Answers:
+    """Files, one after the other, in the form of ``git cat-file --batch``."""
+
+    def __init__(self, paths: Iterator[str]) -> None:
+        self._paths = paths
+        self._stream = None  # type: Any
+
+    def readline(self) -> bytes:
+        self.close()
+        try:
+            self._stream = open(next(self._paths), "rb", buffering=0)
+        except FileNotFoundError:
+            return b"missing\n"
+        return b"- blob %d\n" % os.fstat(self._stream.fileno()).st_size
+
+    def read(self, size: int) -> bytes:
+        return cast(bytes, self._stream.read(size)) or b"\n"
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+class PackedBlobs:
+    """A bare repository that holds packs of blobs and not one ref."""
+
+    def __init__(self, folder: str, digits: int) -> None:
+        self.folder = folder
+        self._digits = digits
+        self._packs = os.path.join(folder, "objects", "pack")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        environment["LC_ALL"] = "C"
+        self.command = (["git", "--git-dir=" + folder], environment)  # type: GitCommand
+
+    def make(self) -> None:
+        """Make the repository where there is none, whole or not at all."""
+        if os.path.isdir(self._packs):
+            return
+        beside = tempfile.mkdtemp(prefix=_PARTIAL, dir=os.path.dirname(self.folder))
+        try:
+            made = ["init", "-q", "--bare", "--template="]
+            if self._digits != 40:
+                made.append("--object-format=sha256")
+            self._run(made + [beside])
+            os.makedirs(os.path.join(beside, "objects", "pack"), exist_ok=True)
+            with contextlib.suppress(FileExistsError, OSError):  # somebody else was faster
+                os.rename(beside, self.folder)
+        finally:
+            if os.path.isdir(beside):
+                remove_tree(beside)
+
+    def present(self, ids: Iterable[str]) -> Set[str]:
+        """Which of these are here."""
+        asked = "".join(object_id + "\n" for object_id in ids).encode("ascii")
+        if not asked:
+            return set()
+        said = self._run(["cat-file", "--batch-check=%(objectname) %(objecttype)", "--buffer"], asked)
+        return {line[:-5] for line in said.decode("ascii").splitlines() if line.endswith(" blob")}
+
+    def receive(self, blocks: Iterable[bytes]) -> None:
+        """Take a pack in; what it is a difference to has to be here.
+
+        Raises:
+            NotWhatItSaysError: Git does not take it.
+            OSError: the disk is full.
+        """
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(["index-pack", "--stdin", "--fix-thin", "--strict"], errors)
+            stdin = cast(Any, process.stdin)
+            try:
+                with contextlib.suppress(BrokenPipeError):
+                    for block in blocks:
+                        stdin.write(block)
+                    stdin.close()
+                process.communicate()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            errors.seek(0)
+            _require(process.returncode, errors.read(), self.folder)
+
+    def remove_partial(self) -> None:
+        """Remove what was cut short; only while nobody else receives."""
+        _remove(self._packs, lambda name: name.startswith(_PARTIAL))
+
+    def is_long(self, enough: int) -> bool:
+        """Whether what is here is better packed anew: too many packs, or more than ``enough`` bytes."""
+        packs = [name for name in _names(self._packs) if name.endswith(".pack")]
+        size = sum(os.path.getsize(os.path.join(self._packs, name)) for name in packs)
+        return len(packs) > MOST_PACKS or size > enough
+
+    def keep_only(self, ids: Set[str]) -> None:
+        """Bring these into one pack and remove the rest; only while nobody else uses what is here."""
+        self.remove_partial()
+        before = _names(self._packs)
+        asked = "".join(object_id + "\n" for object_id in sorted(self.present(ids)))
+        packing = ["pack-objects", "-q", "--window=0", "--delta-base-offset", os.path.join(self._packs, "pack")]
+        name = self._run(packing, asked.encode("ascii")).decode("ascii").strip() if asked else "none"
+        for old in sorted(before, reverse=True):  # a pack before its index: what has no pack is not looked at
+            if not old.startswith("pack-" + name):
+                os.unlink(os.path.join(self._packs, old))
+
+    def _run(self, arguments: List[str], given: bytes = b"") -> bytes:
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(arguments, errors)
+            said, _ = process.communicate(given)
+            errors.seek(0)
+            _require(process.returncode, errors.read(), self.folder)
+        return cast(bytes, said)
+
+    def _start(self, arguments: List[str], errors: Any) -> Any:
+        command, environment = self.command
+        prefix = command[:1] if arguments[0] == "init" else command
+        return subprocess.Popen(
+            [*prefix, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+        )
+
+
+def git_version() -> Optional[Tuple[int, ...]]:
+    """The version of Git on this machine; ``None`` where there is none that works."""
+    if shutil.which("git") is None:
+        return None
+    try:
+        said = subprocess.check_output(["git", "version"], stderr=subprocess.DEVNULL).split()
+        return tuple(int(part) for part in said[2].split(b".")[:2])
+    except (OSError, subprocess.CalledProcessError, IndexError, ValueError):
+        return None
+
+
+def _require(exit_code: int, said: bytes, place: str) -> None:
+    if exit_code == 0:
+        return
+    for words, number in _FULL_SAID.items():
+        if words in said:
+            raise OSError(number, os.strerror(number), place)
+    raise NotWhatItSaysError(said.decode("utf-8", "replace").strip()[-500:] or "git ended with %d" % exit_code)
+
+
+def _names(folder: str) -> List[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove(folder: str, chosen: Callable[[str], bool]) -> None:
+    for name in _names(folder):
+        path = os.path.join(folder, name)
+        if chosen(name) and not os.path.isdir(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
