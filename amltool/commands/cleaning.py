@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from amltool.commands.driving import prepare_drive
 from amltool.commands.looking import artifacts_of
 from amltool.commands.opening import Opened, read_computes
+from amltool.errors import TargetError, UserError
+from amltool.history.journal import JournalEntry
 from amltool.hosts.base import FileKind, Host
 from amltool.layout import HostLayout
 from amltool.run import LongList
 from amltool.stores import open_store
 from amltool.targets import TARGETS, open_target
+from amltool.targets.base import Silent, Target, clone_label, environment_request
 from amltool.targets.placing import is_untracked, project_key, released_folders
+
+RUN_FOLDER = "run folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +33,81 @@ class Removable:
     place: str
     size: int
     reason: str
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is looked for beside run folders: ``store``: artifacts that no run names; ``only_copies``: folders that hold
+    what is nowhere else (files that were not collected, untracked runs); ``environments``: those built here."""
+
+    store: bool = False
+    only_copies: bool = False
+    environments: bool = False
 
 
 def find_removable(
-    opened: Opened, *, target: str | None = None, store: bool = False, only_copies: bool = False
+    opened: Opened, wanted: Wanted, *, target: str | None = None, say: Callable[[str], None] = lambda _: None
 ) -> list[Removable]:
-    """Run folders of this project that no unfinished run needs, and (``store``) artifacts that no run names.
+    """Run folders and left-overs of this project that no unfinished run needs, and what else is ``wanted``.
 
-    ``only_copies``: also folders that hold what is nowhere else: files that were not collected, untracked runs.
-
-    A target of a type that this amltool cannot run has no run folders; it is passed over unless it is named.
+    A target of a type that this amltool cannot run has no run folders; it is passed over unless it is named, and so is
+    one that does not answer, which is told.
 
     Raises:
         UserError: no such target, or its host does not answer.
     """
-    found: list[Removable] = []
+    found: dict[tuple[str, str, str], Removable] = {}
     unfinished = {entry.run_id for entry in opened.journal.entries()}
-    seen: set[str] = set()
     for compute in read_computes(opened.project.root, target):
         if target is None and compute.type not in TARGETS:
             continue
-        host = open_target(compute, opened.names, opened.git.top).host
-        place = f"{host.name}:{host.root}"
-        if place in seen:
-            continue
-        seen.add(place)
-        found += _run_folders(opened, host, compute.name, unfinished, only_copies=only_copies)
-    if store:
-        found += _unnamed_artifacts(opened)
-    return found
+        opened_target = open_target(compute, opened.names, opened.git.top)
+        host = opened_target.host
+        items = _run_folders(opened, host, compute.name, unfinished, only_copies=wanted.only_copies)
+        try:
+            items += _left_behind(opened, opened_target, unfinished)
+            if wanted.environments:
+                items += _environments(opened, opened_target)
+        except TargetError as error:
+            if target is not None:
+                raise
+            say(f"What {compute.name} has beside run folders is not known: {error.what} {error.remedy}")
+        for item in items:  # two targets may have one host, and one Docker
+            found.setdefault((host.name, item.kind, item.place), item)
+    if wanted.store:
+        return [*found.values(), *_unnamed_artifacts(opened)]
+    return list(found.values())
+
+
+def _left_behind(opened: Opened, target: Target, unfinished: set[str]) -> list[Removable]:
+    clone = clone_label(project_key(opened.git, opened.prefix))
+    return [
+        Removable(left.kind, target.name, left.place, left.size, "its run is over", left.run_id)
+        for left in target.launcher.left_behind(target.host, clone)
+        if left.run_id not in unfinished
+    ]
+
+
+def _environments(opened: Opened, target: Target) -> list[Removable]:
+    needed = {_environment_key(opened, entry) for entry in opened.journal.entries()}
+    return [
+        Removable(kept.kind, target.name, kept.place, kept.size, kept.reason)
+        for kept in target.environment.kept(target.host)
+        if not kept.key or kept.key not in needed
+    ]
+
+
+def _environment_key(opened: Opened, entry: JournalEntry) -> str:
+    """The key of the environment that an unfinished run needs; empty when it needs none that is there."""
+    key = entry.state().environment.key
+    if key:
+        return key
+    with contextlib.suppress(UserError, FileNotFoundError):  # its target is away, or it ended just now
+        run = prepare_drive(opened, entry, Silent())
+        found = run.target.environment.find(run.target.host, environment_request(run))
+        return found.key if found is not None else ""
+    return ""
 
 
 def _run_folders(
@@ -70,11 +123,11 @@ def _run_folders(
         if name in unfinished:
             continue
         if path in free:
-            found.append(Removable("run folder", target, str(path), _size(host, path), "its run is recorded"))
+            found.append(Removable(RUN_FOLDER, target, str(path), _size(host, path), "its run is recorded"))
         elif only_copies and (name in known or is_untracked(host, layout.run(name), key)):
             kept = "files that were not collected" if name in known else "a run without a record"
             reason = f"asked for: it holds the only copy of {kept}"
-            found.append(Removable("run folder", target, str(path), _size(host, path), reason))
+            found.append(Removable(RUN_FOLDER, target, str(path), _size(host, path), reason))
     return found
 
 
@@ -102,15 +155,34 @@ def _unnamed_artifacts(opened: Opened) -> list[Removable]:
     ]
 
 
-def remove(opened: Opened, removables: Sequence[Removable]) -> None:
-    """Remove what was found."""
+def remove(
+    opened: Opened, removables: Sequence[Removable], say: Callable[[str], None] = lambda _: None
+) -> list[Removable]:
+    """Remove what was found; gives what went. What something else uses stays, and that is told."""
     store = open_store(None, opened.git.layout.store)
-    hosts: dict[str, Host] = {}
+    targets: dict[str, Target] = {}
+    gone = []
     for item in removables:
-        if item.kind == "artifact":
-            store.remove(item.place)
-            continue
-        if item.target not in hosts:
-            compute = next(iter(read_computes(opened.project.root, item.target)))
-            hosts[item.target] = open_target(compute, opened.names, opened.git.top).host
-        hosts[item.target].remove(PurePosixPath(item.place))
+        try:
+            if item.kind == "artifact":
+                store.remove(item.place)
+            else:
+                if item.target not in targets:
+                    compute = next(iter(read_computes(opened.project.root, item.target)))
+                    targets[item.target] = open_target(compute, opened.names, opened.git.top)
+                _remove(targets[item.target], item)
+            gone.append(item)
+        except UserError as error:
+            say(f"{item.place} stays: {error.what} {error.remedy}")
+    return gone
+
+
+def _remove(target: Target, item: Removable) -> None:
+    if item.run_id:
+        target.launcher.forget(target.host, HostLayout(target.host.root).run(item.run_id))
+    elif item.kind == RUN_FOLDER:
+        target.host.remove(PurePosixPath(item.place))
+    else:
+        for kept in target.environment.kept(target.host):
+            if kept.place == item.place:
+                target.environment.remove(target.host, kept)

@@ -79,9 +79,32 @@ def _targets(root: Path) -> list[Finding]:
         known = compute.type in TARGETS
         message = f"{compute.type.value}" + ("" if known else ": not in this version of amltool yet")
         findings.append(
-            _interpreter(compute) or Finding(f"target {compute.name}", "ok" if known else "warning", message)
+            _interpreter(compute)
+            or _docker(compute)
+            or Finding(f"target {compute.name}", "ok" if known else "warning", message)
         )
     return findings
+
+
+def _docker(compute: ComputeTarget) -> Finding | None:
+    """Whether Docker answers on this machine and has the base image; ``None`` for a target that is not in it."""
+    from amltool.configuration.compute import ComputeType, default_base_image
+
+    if compute.type is not ComputeType.LOCAL_DOCKER:
+        return None
+    from amltool.containers.daemon import DockerDaemon
+    from amltool.hosts.local import LocalHost
+
+    name = f"target {compute.name}"
+    base = compute.base_docker_image or default_base_image()
+    try:
+        daemon = DockerDaemon(LocalHost())
+        version = daemon.version()
+        there = daemon.image(base) is not None
+    except UserError as error:
+        return Finding(name, "warning", error.what, error.remedy)
+    how = f"with {base}" if there else f"{base} is not here yet: the first run, or amltool prepare, fetches it"
+    return Finding(name, "ok", f"{compute.type.value}, Docker {version}, {how}")
 
 
 def _interpreter(compute: ComputeTarget) -> Finding | None:
@@ -89,7 +112,7 @@ def _interpreter(compute: ComputeTarget) -> Finding | None:
     from amltool.configuration.compute import ComputeType
     from amltool.environments.interpreter import find_interpreter
 
-    if compute.type is not ComputeType.LOCAL:
+    if compute.type is not ComputeType.LOCAL or not compute.user_managed_environment:
         return None
     try:
         found = find_interpreter(compute.python_location, os.environ.get("PATH"))

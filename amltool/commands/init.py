@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from amltool.configuration.choosing import list_compute_targets, list_run_configurations
-from amltool.configuration.compute import DEFAULT_BASE_IMAGE
+from amltool.configuration.compute import default_base_image
 from amltool.configuration.folder import FOLDER, read_if_there, working_files
 from amltool.configuration.settings import PROJECT_FILE, PYPROJECT, read_settings
 from amltool.errors import UserError
@@ -16,9 +16,8 @@ from amltool.files import write_whole
 from amltool.project import find_project_root
 from amltool.templates import TEMPLATES, read_template
 
-BASE_IMAGE_VARIABLE = "AMLTOOL_BASE_DOCKER_IMAGE"
-"""An environment variable with the image that ``docker.compute`` gets in place of the default."""
-
+_DOCKER = frozenset({f"{FOLDER}/docker.compute", f"{FOLDER}/docker.runconfig"})
+_SPARK = frozenset({f"{FOLDER}/docker-spark.runconfig", f"{FOLDER}/conda_dependencies_spark.yml"})
 _OBVIOUS_SCRIPTS = ("train.py", "main.py")
 _NO_SCRIPTS = frozenset(
     {"tasks.py", "setup.py", "conftest.py", "noxfile.py", "fabfile.py", "__init__.py", "__main__.py"}
@@ -80,20 +79,22 @@ def find_script(root: Path) -> str | None:
 
 
 def _unwanted(project: Path) -> frozenset[str]:
-    """The ``docker`` pair, where a project has run configurations of its own or had the pair and deleted it."""
+    """What is for Docker, or for Spark in it, where a project has run configurations of its own or deleted ours."""
     files = working_files(project)
     configurations, targets = set(list_run_configurations(files)), set(list_compute_targets(files))
-    docker = frozenset({f"{FOLDER}/docker.compute", f"{FOLDER}/docker.runconfig"})
-    if configurations - {"local", "docker"}:
-        return docker
-    was_complete = "local" in configurations and "local" in targets and "docker" not in configurations | targets
-    return docker if was_complete else frozenset()
+    if configurations - {"local", "docker", "docker-spark"}:
+        return _DOCKER | _SPARK
+    if not {"local"} <= configurations & targets:
+        return frozenset()
+    if "docker" not in configurations | targets:
+        return _DOCKER | _SPARK
+    return _SPARK if "docker" in configurations and "docker-spark" not in configurations else frozenset()
 
 
 def _text_of(project: Path, path: str, script: str | None) -> str:
     name = TEMPLATES[path]
     if path == f"{FOLDER}/docker.compute":
-        return read_template(name, base_image=os.environ.get(BASE_IMAGE_VARIABLE) or DEFAULT_BASE_IMAGE)
+        return read_template(name, base_image=default_base_image())
     if path == PROJECT_FILE:
         line = "# script: train.py" if script is None or _script_in_pyproject(project) else f"script: {_quoted(script)}"
         return read_template(name, script=line, project=project.name.replace("\n", " "))

@@ -19,7 +19,8 @@ from amltool.launchers.base import LaunchState
 from amltool.layout import CONSOLE_FILE
 from amltool.run import LongList, Run, RunRecord, RunStatus, parse_timestamp
 from amltool.stores import open_store
-from amltool.targets.base import ConsoleReader, Drive, Silent, Watcher
+from amltool.targets.base import Drive, Silent, Watcher
+from amltool.targets.following import ConsoleReader
 
 WAIT_S = 0.05
 LOOK_S = 1.0

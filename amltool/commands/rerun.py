@@ -65,6 +65,8 @@ def rerun(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
         source_directory=record.source_directory,
         timeout_s=options.timeout_s,
         tracked=True,
+        prepare=True,
+        lock=lock_content(opened, original),
         rerun_of=record.run_id,
     )
     submitted = submit(opened, wanted, watcher)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,18 +24,23 @@ from amltool.git.command import ObjectReader, tree_names
 from amltool.git.snapshots import survey, take
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
-from amltool.layout import HostLayout
+from amltool.launchers.base import Expected
+from amltool.layout import LOCK_FILE, HostLayout
 from amltool.run import RunRecord, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
-from amltool.targets.base import Drive, Target, Watcher, drive
+from amltool.targets.base import Drive, Target, Watcher, drive, labels_of
+from amltool.targets.placing import project_key
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
 """The ancestor's words (WORKBENCH 2.3)."""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user asks for; everything left out comes from the project's configuration."""
+    """What a user asks for; everything left out comes from the project's configuration.
+
+    ``prepare``: build the environment whatever the run configuration says; ``lock``: from this lock.
+    """
 
     script: str | None = None
     arguments: Sequence[str] = ()
@@ -45,6 +52,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = {}
     timeout_s: float | None = None
     tracked: bool | None = None
+    prepare: bool = False
+    lock: bytes | None = None
     base_commit: str | None = None
     rerun_of: str | None = None
     sweep_id: str | None = None
@@ -78,6 +87,7 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     """
     if not opened.project.has_aml_config:
         raise _no_project(opened)
+    _load_early(opened.project.root, wanted.target or wanted.run_configuration or "")
     opened.ask_for_user()
     snapshot, notices = take_snapshot(opened, wanted, watcher)
     request, target = _request(opened, wanted, snapshot, watcher)
@@ -89,9 +99,25 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
 
         keep_snapshots(opened.git, [snapshot.commit])
     entry = opened.journal.add(request)
+    if wanted.lock is not None:
+        entry.keep(LOCK_FILE, wanted.lock)
     if not detach:
         watcher.say(f"RunId: {entry.run_id}\n")
     return start(opened, entry, watcher, snapshot, target, detach=detach)
+
+
+def _load_early(root: Path, name: str) -> None:
+    """Load Docker's package while Git takes the snapshot, where the target looks like one that needs it: a guess by
+    its name, before anything is read for good."""
+    with contextlib.suppress(OSError, ValueError):
+        if b"docker" in (root / FOLDER / f"{name}.compute").read_bytes():
+            threading.Thread(target=_load_docker, daemon=True).start()
+
+
+def _load_docker() -> None:
+    from amltool.containers.daemon import load
+
+    load()
 
 
 def _no_project(opened: Opened) -> UserError:
@@ -180,8 +206,11 @@ def start(
 
 def _abandon(run: Drive) -> None:
     """Nothing of the run was started: leave no trace of it."""
-    run.target.host.remove(run.folder.path)
-    run.entry.discard()
+    try:
+        run.target.launcher.forget(run.target.host, run.folder)
+        run.target.host.remove(run.folder.path)
+    finally:
+        run.entry.discard()
 
 
 def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Watcher) -> tuple[RunRequest, Target]:
@@ -194,7 +223,10 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
     script, arguments = command_of(configuration, wanted.script, wanted.arguments, settings.script)
     script = script_in_snapshot(opened, script, snapshot)
     target, run_id = open_target(chosen.compute, opened.names, opened.git.top), new_run_id(snapshot.commit)
-    target.launcher.get_ready(target.host, HostLayout(target.host.root).run(run_id))
+    key = project_key(opened.git, opened.prefix)
+    labels = labels_of(run_id, snapshot.commit, opened.names.name, key)
+    folder = HostLayout(target.host.root).run(run_id)
+    target.launcher.get_ready(target.host, Expected(run_id=run_id, folder=folder, labels=labels))
     timeout_s = wanted.timeout_s if wanted.timeout_s is not None else configuration.max_run_duration_seconds
     request = RunRequest(
         run_id=run_id,
@@ -216,8 +248,14 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         arguments=[os.fsencode(argument) for argument in arguments],
         run_configuration=configuration.name,
         run_configuration_content=dict(configuration.content),
-        environment_variables={**configuration.environment_variables, **wanted.variables},
+        environment_variables={
+            **chosen.compute.environment_variables,
+            **configuration.environment_variables,
+            **wanted.variables,
+        },
         framework=configuration.framework.value,
+        conda_dependencies_file=configuration.conda_dependencies_file,
+        spark_dependencies_file=configuration.spark_dependencies_file,
         target=chosen.compute.name,
         target_type=chosen.compute.type.value,
         compute=write_compute(_settled(chosen.compute, target)),
@@ -226,6 +264,7 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         timeout_s=timeout_s,
         share_hash=settings.share_hash,
         keep_run_folders=settings.keep_run_folders,
+        prepare=wanted.prepare or configuration.prepare_environment,
         rerun_of=wanted.rerun_of,
         sweep_id=wanted.sweep_id,
         tracked=configuration.tracked_run if wanted.tracked is None else wanted.tracked,

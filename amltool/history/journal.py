@@ -61,6 +61,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     run_configuration_content: dict[str, Any]
     environment_variables: dict[str, str] = {}
     framework: str
+    conda_dependencies_file: str | None = None
+    spark_dependencies_file: str | None = None
     target: str
     target_type: str
     compute: str
@@ -70,6 +72,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     share_hash: bool = False
     keep_run_folders: int = 3
+    prepare: bool = True
+    """Whether the environment may be built for this run."""
     rerun_of: str | None = None
     sweep_id: str | None = None
     tracked: bool = True

@@ -12,7 +12,7 @@ from invoke.collection import Collection  # noqa: E402 - after import_invoke, wh
 from amltool.tasks.collection import collection  # noqa: E402
 from amltool.tasks.hooks import hooks  # noqa: E402
 from amltool.tasks.looking import check_history, compare, outputs, restore, runs, show  # noqa: E402
-from amltool.tasks.projects import check, clean, doctor, init, runconfig, targets  # noqa: E402
+from amltool.tasks.projects import check, clean, doctor, init, prepare, runconfig, targets  # noqa: E402
 from amltool.tasks.running import cancel, logs, rerun, submit, wait  # noqa: E402
 
 history = Collection("history")
@@ -20,7 +20,7 @@ history.add_task(check_history)
 
 ns = Collection(
     init, check, submit, runs, show, logs, wait, cancel, outputs, compare, rerun, restore,
-    targets, runconfig, clean, doctor,
+    targets, runconfig, prepare, clean, doctor,
 )  # fmt: skip
 ns.add_collection(history)
 ns.add_collection(hooks)

@@ -1,4 +1,4 @@
-"""Tasks about a project: init, check, targets, runconfig, doctor, clean."""
+"""Tasks about a project: init, check, targets, runconfig, prepare, doctor, clean."""
 
 from __future__ import annotations
 
@@ -105,10 +105,41 @@ def doctor(context: Context, *, json: bool = False) -> Outcome:
 
 
 @task(
+    short={"target": "t", "run_configuration": "c"},
+    help={
+        "target": "compute target, or the run configuration of that name",
+        "run_configuration": "run configuration (aml_config/NAME.runconfig)",
+        "check": "only say whether it is prepared; exit 1 when not",
+        "json": JSON_HELP,
+    },
+)
+def prepare(
+    context: Context,
+    *,
+    target: str | None = None,
+    run_configuration: str | None = None,
+    check: bool = False,
+    json: bool = False,
+) -> Outcome:
+    """Build the execution environment of a compute target now."""
+    from amltool.commands.opening import open_project
+    from amltool.commands.preparing import prepare as build
+
+    watcher = TerminalWatcher(json=json)
+    try:
+        report = build(open_project(), target, run_configuration, None if check else watcher)
+    finally:
+        watcher.close()
+    print_json(report) if json else print(report.message)
+    return Outcome(ExitCode.DONE if report.ready else ExitCode.MISTAKE)
+
+
+@task(
     short={"yes": "y"},
     help={
         "target": "on this compute target only",
         "store": "also artifacts that no run of the history names",
+        "environments": "also execution environments that amltool built: images, virtual environments",
         "only_copies": "also folders with what is nowhere else: files not collected, untracked runs",
         "yes": "do it; without this it only says what could go",
         "json": JSON_HELP,
@@ -119,17 +150,20 @@ def clean(
     *,
     target: str | None = None,
     store: bool = False,
+    environments: bool = False,
     only_copies: bool = False,
     yes: bool = False,
     json: bool = False,
 ) -> None:
     """Say what can go and how much it is: run folders, left-overs; with --yes remove it."""
-    from amltool.commands.cleaning import find_removable, remove
+    from amltool.commands.cleaning import Wanted, find_removable, remove
     from amltool.commands.opening import open_project
     from amltool.render import removable_text
 
     opened = open_project()
-    found = find_removable(opened, target=target, store=store, only_copies=only_copies)
+    wanted = Wanted(store=store, only_copies=only_copies, environments=environments)
+    say = TerminalWatcher(json=json).say
+    found = find_removable(opened, wanted, target=target, say=say)
     if yes:
-        remove(opened, found)
+        found = remove(opened, found, say)
     print_json(found) if json else print(removable_text(found, removed=yes))

@@ -49,6 +49,12 @@ class TerminalWatcher:
     def say(self, message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
+    def log(self, line: str) -> None:
+        """A line of a build: set apart from what the run prints, and pale where colours are wanted."""
+        self.close()
+        pale = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        print(f"\x1b[2m  | {line}\x1b[0m" if pale else f"  | {line}", file=sys.stderr, flush=True)
+
     def progress(self, what: str, size: int, total: int | None) -> None:
         now = time.monotonic()
         if what != self._what:

@@ -7,9 +7,11 @@ from importlib.resources import files
 TEMPLATES = {
     "aml_config/docker.compute": "docker.compute",
     "aml_config/docker.runconfig": "docker.runconfig",
+    "aml_config/docker-spark.runconfig": "docker-spark.runconfig",
     "aml_config/local.compute": "local.compute",
     "aml_config/local.runconfig": "local.runconfig",
     "aml_config/conda_dependencies.yml": "conda_dependencies.yml",
+    "aml_config/conda_dependencies_spark.yml": "conda_dependencies_spark.yml",
     "aml_config/spark_dependencies.yml": "spark_dependencies.yml",
     "aml_config/project.yml": "project.yml",
     ".amlignore": "amlignore.txt",

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from amltool.commands.init import BASE_IMAGE_VARIABLE, Done, find_script, init
+from amltool.commands.init import Done, find_script, init
 from amltool.configuration.choosing import choose
+from amltool.configuration.compute import BASE_IMAGE_VARIABLE
 from amltool.configuration.dependencies import read_conda_dependencies, read_spark_dependencies
 from amltool.configuration.folder import working_files
+from amltool.configuration.runconfig import Framework
 from amltool.errors import UserError
 from amltool.project import load_project
 from amltool.templates import TEMPLATES
@@ -257,3 +259,27 @@ class TestMake:
 
         assert "/nowhere/amltool cannot be run" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_two_run_configurations_share_the_docker_target(tmp_path: Path) -> None:
+    init(tmp_path, tmp_path)
+
+    files = working_files(tmp_path)
+    plain, spark = choose(files, files, target="docker"), choose(files, files, run_configuration="docker-spark")
+
+    assert (plain.run_configuration.name, plain.run_configuration.framework) == ("docker", Framework.PYTHON)
+    assert (spark.compute.name, spark.run_configuration.framework) == ("docker", Framework.PYSPARK)
+    found = read_conda_dependencies(
+        (tmp_path / spark.run_configuration.conda_dependencies_file).read_bytes(), "conda_dependencies_spark.yml"
+    )
+    assert found.needs_conda == ("openjdk",)
+    assert any(line.startswith("pyspark") for line in found.pip)
+
+
+def test_a_spark_run_configuration_that_was_deleted_does_not_come_back(tmp_path: Path) -> None:
+    init(tmp_path, tmp_path)
+    (tmp_path / "aml_config/docker-spark.runconfig").unlink()
+
+    init(tmp_path, tmp_path)
+
+    assert not (tmp_path / "aml_config/docker-spark.runconfig").exists()
