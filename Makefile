@@ -1,5 +1,7 @@
 # The front door for people: `make demo` shows what amltool does, `make test` proves it.
 # Needs Git and Python 3.10 or newer (PYTHON=... names another one); packages come from the package index.
+# `make test` uses the Docker that answers and touches no system; AMLTOOL_REQUIRE=docker (CI) installs, starts and makes
+# what is missing, as root, and keeps base images in ~/.cache/amltool-tests; AMLTOOL_TEST_DOCKER_IMAGE names another base.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench fuzz torture clean
 

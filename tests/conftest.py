@@ -7,6 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.components import docker, docker_service, places
+from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by name)
+    _private_docker,
+    ca_certificates,
+    conda_image,
+    docker_daemon,
+    package_index,
+    private_docker_fixture,
+    python_image,
+    spark_image,
+    unprivileged,
+)
+from tests.components.required import is_required
+
 IDENTITY = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
 
@@ -20,9 +34,25 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     for name in [n for n in os.environ if n.startswith(("GIT_", "AMLTOOL_", "AZUREML_", "INVOKE_"))]:
         if name != "AMLTOOL_REQUIRE":
             monkeypatch.delenv(name)
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    for name in ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    if places.DOCKER_HOST:  # also where a context in the developer's home said so
+        monkeypatch.setenv("DOCKER_HOST", places.DOCKER_HOST)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     return home
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The time limit of a test counts its fixtures: the first one that needs an image may have to make it."""
+    if is_required("docker"):
+        for item in items:
+            if not docker.FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.timeout(docker.MAKING_S))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the workers of pytest-xdist are told apart by it
+        docker_service.stop_started()
