@@ -45,7 +45,7 @@ def measure(size: Size, programs: Path, rounds: int) -> Iterator[tuple[Figure, s
         with surroundings(programs, size.gigabytes) as place:
             project = make_sized_project(place, size.files, size.megabytes, packed=packed)
             first, again = _rounds(project, rounds)
-            _require_runs(project, 2 * (rounds + 1))
+            require_runs(project, 2 * (rounds + 1))
         objects = "packed objects" if packed else "loose objects"
         yield Figure(f"{size}, {objects}: first", size.first_target, first), place.disk
         yield Figure(f"{size}, {objects}: again after one file changed", size.again_target, again), place.disk
@@ -88,7 +88,7 @@ def run_root(place: Surroundings) -> Path:
     return place.home / ".amltool" / "runs"
 
 
-def _require_runs(project: SizedProject, expected: int) -> None:
+def require_runs(project: SizedProject, expected: int) -> None:
     """Every submit that was timed is a recorded run, or the times mean nothing."""
     listed = project.surroundings.program(
         project.folder, "amltool", "runs", "--limit", "0", "--query", "length([?status == 'Completed'])", "--json"

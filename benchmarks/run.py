@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import containers
 import history
 import overhead
 import startup
@@ -23,7 +24,7 @@ from table import Circumstances, Row, circumstances, lines, rewrite
 
 README = Path(__file__).resolve().parent / "README.md"
 QUICK_ROUNDS = 3
-NAMES = (*overhead.SIZES, "startup", "history")
+NAMES = (*overhead.SIZES, containers.NAME, "startup", "history")
 
 
 def main() -> None:
@@ -55,6 +56,13 @@ def _measure(names: list[str], programs: Path, *, quick: bool) -> Iterator[Row]:
             if name in overhead.SIZES:
                 size = overhead.SIZES[name]
                 for figure, disk in overhead.measure(size, programs, _rounds(size.rounds, quick)):
+                    yield _told(Row(figure, disk))
+        if containers.NAME in names:
+            missing = containers.absence()
+            if missing is not None:
+                _say(f"{containers.NAME} is not measured: {missing}")
+            else:
+                for figure, disk in containers.measure(programs, _rounds(containers.ROUNDS, quick)):
                     yield _told(Row(figure, disk))
         if "startup" in names or "history" in names:
             _say(f"making a history of {RUNS:,} runs ...")
