@@ -8,20 +8,23 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from amltool.run import LongList, Run, RunRecord, SharedFolder
+from amltool.run import EnvironmentUsed, LongList, Run, RunRecord, SharedFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from amltool.artifact import Artifact
+    from amltool.commands.attaching import Attached
     from amltool.commands.checking import HistoryReport
     from amltool.commands.cleaning import Removable
     from amltool.commands.comparing import Comparison
     from amltool.commands.doctor import Finding
     from amltool.commands.init import InitResult
+    from amltool.commands.reaching import CheckedTarget
     from amltool.commands.verdicts import VerdictReport
 
 STATUS_STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
+LEVEL_STYLES = {"ok": "green", "warning": "yellow", "unreachable": "yellow", "error": "red"}
 LONGEST_VALUE = 48
 COLUMN_GAP = "  "
 WIDE = 200
@@ -177,7 +180,7 @@ def run_text(run: Run) -> str:
             ("peak memory", size(record.peak_memory) if record.peak_memory else None),
             ("user", record.user),
             ("rerun of", record.rerun_of),
-            ("environment", record.environment.lock_sha256[:12]),
+            ("environment", _environment(record.environment)),
             ("shared folder", _share(record.shared_folder)),
         ),
     ]
@@ -194,6 +197,12 @@ def run_text(run: Run) -> str:
         lines.append(f"Verdict of rerun {verdict.rerun} on {verdict.run_id}: {verdict.verdict}")
         lines += [f"  {harmless(cause)}" for cause in verdict.causes]
     return "\n".join(lines)
+
+
+def _environment(used: EnvironmentUsed) -> str | None:
+    """The image as ``docker images`` names it."""
+    image = f", image {used.image.removeprefix('sha256:')[:12]}" if used.image else ""
+    return f"{used.lock_sha256[:12]}{image}" if used.lock_sha256 else None
 
 
 def _ending(record: RunRecord) -> str:
@@ -353,12 +362,40 @@ def targets_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return table(("target", "type", "address", "run configurations"), cells)
 
 
+def checked_targets_table(targets: Sequence[CheckedTarget]) -> str:
+    """Compute targets as they were found, with what to do about those that cannot be used."""
+    if not targets:
+        return targets_table(())
+    rows = [
+        (
+            target.name,
+            target.type,
+            target.address,
+            target.state.value,
+            size(target.free) if target.free is not None else "",
+            target.message + (f" {target.remedy}" if target.remedy else ""),
+        )
+        for target in targets
+    ]
+    columns = ("target", "type", "address", "state", "free", "what is there, and what to do")
+    return table(columns, rows, styles=LEVEL_STYLES)
+
+
+def attached_text(attached: Attached) -> str:
+    """What `attach` found and wrote, and the next command."""
+    lines = [
+        f"{attached.username}@{attached.address} can be used: {attached.works}.",
+        *(f"Wrote {path}" for path in attached.written),
+        *(f"Kept {path}" for path in attached.kept),
+        f"Next: amltool submit --target {_quoted(attached.name)} {_quoted(attached.script or 'train.py')}",
+    ]
+    return "\n".join(map(harmless, lines))
+
+
 def doctor_text(findings: Sequence[Finding]) -> str:
     """What works and what does not, with the remedies."""
     rows = [(f.what, f.level, f.message + (f" {f.remedy}" if f.remedy else "")) for f in findings]
-    return table(
-        ("what", "state", "why, and what to do"), rows, styles={"ok": "green", "warning": "yellow", "error": "red"}
-    )
+    return table(("what", "state", "why, and what to do"), rows, styles=LEVEL_STYLES)
 
 
 def removable_text(found: Sequence[Removable], *, removed: bool) -> str:

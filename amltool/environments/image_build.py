@@ -31,7 +31,7 @@ CACHE_LABEL = "amltool.cache"
 LAST_LINE = b"# that is all\n"
 UNFED = 75
 """What the build script ends with when its builder died before it had said all."""
-STARTED_WITHIN_S = 30.0
+STARTED_WITHIN_S = 10.0
 """A builder that did not start its container for so long is dead."""
 ATTEMPTS = 20
 _MARK = "::amltool-"

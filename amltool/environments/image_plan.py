@@ -15,6 +15,7 @@ from amltool.environments.base_images import Base
 from amltool.environments.building import (
     build_failed,
     build_variables,
+    certificate_variables,
     pip_configuration_file,
     recipe_secrets,
     url_secrets,
@@ -66,6 +67,8 @@ def plan_of(wanted: Wanted, base: Base, compute: ComputeTarget, around: Surround
             *recipe_secrets(wanted.recipe),
             *(secret for value in around.proxies.values() for secret in url_secrets(value)),
         )
+        if not wanted.certificates and shell_certificates() is not None:
+            variables |= certificate_variables(f"{_BUILD}/trusted.pem")
         configuration = pip_configuration_file(compute)
         if configuration is not None:
             variables["AMLTOOL_PIP_CONFIGURATION"] = configuration.read_text("utf-8", "replace")
@@ -96,6 +99,8 @@ def _files(wanted: Wanted) -> dict[str, bytes]:
         files["explicit.txt"] = "\n".join(["@EXPLICIT", *recipe.explicit, ""]).encode()
     if wanted.certificates:
         files["ca-certificates.pem"] = wanted.certificates
+    elif (of_shell := shell_certificates()) is not None:
+        files["shell-certificates.pem"] = of_shell.read_bytes()
     return files | {f"recipe/{path}": content for path, content in recipe.pip_files().items()}
 
 
@@ -184,22 +189,25 @@ def explain(failure: Failure, base: str, wanted: Wanted, compute: ComputeTarget)
         "Mend the dependency file, or network, pip, buildArguments and caCertificates of the .compute; then run the "
         "same command again."
     )
-    if not wanted.certificates and any("certificate verify failed" in line.lower() for line in failure.lines):
+    if any("certificate verify failed" in line.lower() for line in failure.lines):
         remedy = (
-            "This network shows certificates that the base image does not know, as a company's does. Name the file "
-            f"that has them in {compute.name}.compute (caCertificates: FILE){_likely_certificates()}, and run the same "
-            "command again."
+            "This network shows certificates that the build does not trust, as a company's does. Name the file that "
+            f"has them in {compute.name}.compute (caCertificates: FILE) or in the variable SSL_CERT_FILE, and run the "
+            "same command again."
         )
     return build_failed(
         f"Building the execution environment on {base}: the step to {failure.step}", failure.lines, remedy
     )
 
 
-def _likely_certificates() -> str:
-    """Where they probably are: what this user's other tools are told."""
-    names = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
-    found = next((os.environ[name] for name in names if os.environ.get(name)), None)
-    return f"; here it is probably {found}" if found else ""
+def shell_certificates() -> Path | None:
+    """The CA certificates that this user's shell tells pip and others to trust; for builds, where the ``.compute``
+    names none: the network that shows them is this machine's, and no run elsewhere needs them."""
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+        path = Path(os.environ.get(name) or "-")
+        if path.is_absolute() and path.is_file() and os.access(path, os.R_OK):
+            return path
+    return None
 
 
 def _no_conda(failure: Failure, base: str, recipe: Recipe, with_conda: str) -> UserError:

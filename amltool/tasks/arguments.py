@@ -32,6 +32,7 @@ from invoke.parser.context import translate_underscores
 from invoke.tasks import Task
 
 from amltool.tasks.failures import Outcome, door, leave
+from amltool.tasks.interrupts import interrupts_after_imports
 from amltool.tasks.startup import bytecode_kept
 
 Body = Callable[..., Any]
@@ -104,7 +105,7 @@ class AmltoolTask(Task):  # type: ignore[type-arg] # Task is generic in name onl
         if not args or not isinstance(args[0], Context):
             raise TypeError(f"{self.name} takes a Context first")
         call = self._call(args, kwargs)
-        with bytecode_kept(), door():
+        with bytecode_kept(), interrupts_after_imports(), door():
             result = self.body(*call.args, **call.kwargs)
         self.times_called += 1
         if isinstance(result, Outcome) and result.exit_code:

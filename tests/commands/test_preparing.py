@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ from tests.amltool_command import amltool, make_project
 from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtures by name)
     PLAIN,
     DockerProjects,
+    client,
     completed,
     docker_projects_fixture,
     submit,
     unfinished,
+    wait_until,
 )
 from tests.repositories import git, write_files
 
@@ -61,6 +65,18 @@ def test_check_says_what_is_there(known: Path) -> None:
     amltool(known, *PREPARE)
     there = amltool(known, *PREPARE, "--check")
     assert (there.returncode, there.stdout.strip()) == (0, READY)
+
+
+def test_ctrl_c_during_a_build_leaves_nothing(new: Path, docker_projects: DockerProjects) -> None:
+    before = docker_projects.images()
+    process = client(new, *PREPARE)
+    wait_until(docker_projects.builds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert docker_projects.builds() == []
+    assert docker_projects.images() == before
 
 
 def test_a_run_that_may_not_build_says_how_to_prepare_it(new: Path) -> None:

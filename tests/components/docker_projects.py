@@ -78,9 +78,9 @@ class DockerProjects:
             found = list(api.events(since=f"{since_s:.9f}", until=f"{time.time():.9f}", filters=wanted, decode=True))
         return sum(1 for event in found if event["Actor"]["Attributes"].get(label))
 
-    def images(self) -> dict[str, str]:
+    def images(self, ending: str = ":") -> dict[str, str]:
         """Names of these projects' images, and their ids."""
-        repository = f"amltool/{self.name}:"
+        repository = f"amltool/{self.name}{ending}"
         found = (self.daemon.image(image.id) for image in self.daemon.images("amltool.environment"))
         return {
             tag: image.id for image in found if image is not None for tag in image.tags if tag.startswith(repository)
@@ -89,7 +89,7 @@ class DockerProjects:
     def clear(self) -> None:
         for name in (*self.containers(), *self.builds()):
             self.daemon.remove(name)
-        for name in self.images():
+        for name in (*self.images(), *self.images("-")):  # also of projects whose name is only longer
             self.daemon.remove_image(name)
 
 

@@ -147,7 +147,9 @@ class TestAKilledClient:
         conda = PLAIN + f"variables: {{OF: {tmp_path.name}-killed}}\n"
         folder = docker_projects.make(tmp_path, {"slow.py": SLOW}, conda=conda)
         process = client(folder, *SUBMIT, "--", "1")
-        wait_until(docker_projects.builds)
+        assert process.stderr is not None
+        while b"In the image" not in process.stderr.readline():
+            assert process.poll() is None
         process.kill()
         process.communicate()
 
@@ -191,8 +193,8 @@ class TestCtrlC:
     def test_twice_cancels_the_run_and_no_container_is_left(
         self, docker_projects: DockerProjects, project: Path
     ) -> None:
-        process = client(project, "submit", "stubborn.py", "--target", "docker")
-        run_id = begun(process, b"ready\n")
+        process = client(project, *SUBMIT, "--", "600")
+        run_id = begun(process)
         asked = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.7)

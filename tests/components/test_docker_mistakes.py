@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -60,6 +61,26 @@ def test_docker_that_does_not_run_is_said(
     assert "Traceback" not in done.stderr
     assert unfinished(folder) == []
     assert not list((isolated_home / ".amltool").glob("runs/*"))
+
+
+def test_the_doctor_says_whether_docker_answers_and_has_the_base_image(
+    docker_projects: DockerProjects, tmp_path: Path
+) -> None:
+    folder = docker_projects.make(tmp_path, {"train.py": TRAIN})
+    (folder / "aml_config/new.compute").write_text('type: localdocker\nbaseDockerImage: "no/such:image"\n')
+
+    found = {each["what"]: each for each in json.loads(amltool(folder, "doctor", "--json").stdout)}
+    away = amltool(folder, "doctor", "--json", check=False, DOCKER_HOST=NOWHERE)
+    without = {each["what"]: each for each in json.loads(away.stdout)}
+
+    assert found["target docker"]["level"] == "ok"
+    assert docker_projects.daemon.version() in found["target docker"]["message"]
+    assert f"with {docker_projects.base_image}" in found["target docker"]["message"]
+    assert "no/such:image is not here yet" in found["target new"]["message"]
+    assert without["target docker"]["level"] == "warning"
+    assert "Docker does not answer" in without["target docker"]["message"]
+    assert "start it" in without["target docker"]["remedy"]
+    assert without["target local"]["level"] == "ok"
 
 
 def test_docker_that_is_asked_for_by_a_host_that_is_no_address_is_said(

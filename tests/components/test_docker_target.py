@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.amltool_command import amltool
 from tests.components.docker_projects import (
     PLAIN,
     RUN_CONFIGURATION,
@@ -57,6 +58,7 @@ def test_a_run_is_recorded_with_what_it_left_and_what_it_ran_in(
     assert environment["lock_sha256"] == artifacts(record)["environment.lock.json"]
     lock = json.loads(artifact(folder, "environment.lock.json", tmp_path / "downloaded"))
     assert lock["base_image"]["name"] == docker_projects.base_image
+    assert f"image {environment['image'].removeprefix('sha256:')[:12]}" in amltool(folder, "show", "@").stdout
     assert docker_projects.containers() == []
     assert unfinished(folder) == []
     assert state_of(folder) == before
@@ -227,13 +229,12 @@ class TestIris:
     ) -> None:
         folder = unprivileged.home / docker_projects.name
         shutil.copytree(Path(TOP) / "examples/iris", folder)
-        if ca_certificates is not None:
-            with (folder / "aml_config/docker.compute").open("a") as file:
-                file.write(f'caCertificates: "{ca_certificates}"\n')
         make_repository(folder)
         commit_all(folder)
         give(folder, unprivileged)
         base = {"AMLTOOL_BASE_DOCKER_IMAGE": docker_projects.base_image, "PYTHONPATH": TOP}
+        if ca_certificates is not None:  # as a shell has it on a network with certificates of its own
+            base["SSL_CERT_FILE"] = str(ca_certificates)
 
         def says(*command: str) -> subprocess.CompletedProcess[str]:
             done = unprivileged.run([sys.executable, "-m", *command], cwd=folder, **base)

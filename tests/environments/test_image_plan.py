@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
 import amltool.environments
+from amltool.containers.values import Image
 from amltool.environments.base import EnvironmentRequest
+from amltool.environments.base_images import Base
 from amltool.environments.image import image_part
 from amltool.environments.image_build import Failure
 from amltool.environments.image_contents import Contents, check_spark, read_contents, write_contents
-from amltool.environments.image_plan import Wanted, _plan_lines, explain
+from amltool.environments.image_plan import Surroundings, Wanted, _plan_lines, explain, plan_of
 from amltool.environments.recipe import Recipe
 from amltool.environments.scripts.fits import fits
 from amltool.errors import UserError
@@ -109,14 +113,38 @@ def test_a_project_is_part_of_an_images_name(project: str, part: str) -> None:
     assert image_part(project) == part
 
 
-def test_certificates_that_a_build_does_not_know_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = Failure(
-        "install the pip packages", "", ("SSLError(... CERTIFICATE_VERIFY_FAILED] certificate verify failed",)
-    )
+def test_certificates_that_a_build_does_not_know_are_explained() -> None:
+    said = ("SSLError(... CERTIFICATE_VERIFY_FAILED] certificate verify failed",)
+    failure = Failure("install the pip packages", "", said)
+    other = Failure("install the pip packages", "", ("No matching distribution found for nothing",))
+
+    error = explain(failure, "base:1", Wanted(key="k", recipe=Recipe()), docker_target("base:1", ""))
+    without = explain(other, "base:1", Wanted(key="k", recipe=Recipe()), docker_target("base:1", ""))
+
+    assert "in docker.compute (caCertificates: FILE) or in the variable SSL_CERT_FILE" in error.remedy
+    assert without.remedy.startswith("Mend the dependency file")
+
+
+def test_certificates_of_the_shell_serve_the_build_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SSL_CERT_FILE", "/company.pem")
-    error = explain(failure, "base:1", Wanted(key="k", recipe=Recipe()), docker_target("base:1", ""))
-    assert "in docker.compute (caCertificates: FILE); here it is probably /company.pem" in error.remedy
-    known = explain(failure, "base:1", Wanted(key="k", recipe=Recipe(), certificates=b"x"), docker_target("base:1", ""))
-    assert known.remedy.startswith("Mend the dependency file")
+    bundle = tmp_path / "company.pem"
+    bundle.write_bytes(b"certificates")
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    image = Image("sha256:1", ["base:1"], None, 1, {}, {}, "linux/amd64")
+    base = Base("base:1", image)
+    target = docker_target("base:1", "")
+
+    plain = plan_of(Wanted(key="k", recipe=Recipe()), base, target, Surroundings(project="p"))
+    named = plan_of(Wanted(key="k", recipe=Recipe(), certificates=b"x"), base, target, Surroundings(project="p"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
+    none = plan_of(Wanted(key="k", recipe=Recipe()), base, target, Surroundings(project="p"))
+
+    assert plain.variables["PIP_CERT"].startswith("/opt/amltool/build/")
+    assert "PIP_CERT" not in none.variables
+    assert [is_in("shell-certificates.pem", each.files) for each in (plain, named, none)] == [True, False, False]
+
+
+def is_in(name: str, archive: bytes) -> bool:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        return any(path.endswith(f"/{name}") for path in files.getnames())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
+import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -50,7 +52,10 @@ def local(index, monkeypatch):
 def tool(request, monkeypatch):
     """Both ways to make one; without uv on the PATH its half says that it was not run."""
     if request.param == "uv" and shutil.which("uv") is None:
-        pytest.skip("no uv on the PATH")
+        beside = Path(sys.executable).parent
+        if not (beside / "uv").exists():
+            pytest.skip("no uv on the PATH, and none beside this Python")
+        monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{beside}")
     if request.param == "pip":
         monkeypatch.setattr(module, "UV", "no-such-uv")
     return request.param

@@ -118,7 +118,8 @@ def test_the_script_is_run_as_python_runs_it(run: Run, work: Path) -> None:
     (work / "beside.py").write_text("x = 5")
     ended = run(
         "import beside, os, sys, json\n"
-        "print(json.dumps([__name__, __file__, sys.path[0], os.getcwd()] + [n for n in os.environ if 'AMLTOOL' in n]))"
+        "left = [n for n in os.environ if 'AMLTOOL_SPARK' in n]\n"
+        "print(json.dumps([__name__, __file__, sys.path[0], os.getcwd()] + left))"
     )
     assert json.loads(ended.stdout) == ["__main__", str(work / "script.py"), str(work), str(work)]
 

@@ -96,17 +96,25 @@ keep_private() {
     unset AMLTOOL_PIP_CONFIGURATION
 }
 
-# A company's certificates are trusted beside those that the base image trusts, in the build and in runs.
+# A company's certificates are trusted beside those that the base image trusts: those of the .compute in the build and
+# in runs, those of the shell of whoever builds in the build alone.
 trust_certificates() {
-    [ -f "$here/ca-certificates.pem" ] || return 0
+    if [ -f "$here/ca-certificates.pem" ]; then
+        trusted_with "$here/ca-certificates.pem" >"$top/ca-certificates.pem"
+    elif [ -f "$here/shell-certificates.pem" ]; then
+        trusted_with "$here/shell-certificates.pem" >"$here/trusted.pem"
+    fi
+}
+
+trusted_with() {
     for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
         if [ -f "$bundle" ]; then
             cat "$bundle"
             echo
             break
         fi
-    done >"$top/ca-certificates.pem"
-    cat "$here/ca-certificates.pem" >>"$top/ca-certificates.pem"
+    done
+    cat "$1"
 }
 
 find_conda() {
