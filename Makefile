@@ -29,7 +29,7 @@ lint: setup ## Format and style, types, the direction of imports, Python 3.6 syn
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.6- amltool/tracking
+	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.6- amltool/tracking amltool/hosts/there
 
 test: lint ## Everything that is checked; AMLTOOL_REQUIRE=docker,ssh,... names what may not be skipped
 	$(BIN)/python -m pytest -n auto --dist worksteal

@@ -9,7 +9,7 @@ import amltool.tasks
 def lint(context: Context) -> None:
     """Format and style, types, the direction of imports, Python 3.6 syntax of what travels."""
     context.run("ruff check . && ruff format --check . && mypy && lint-imports")
-    context.run("vermin --quiet --no-tips --violations --eval-annotations -t=3.6- amltool/tracking")
+    context.run("vermin --quiet --no-tips --violations --eval-annotations -t=3.6- amltool/tracking amltool/hosts/there")
 
 
 @task

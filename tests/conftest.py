@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by na
     unprivileged,
 )
 from tests.components.required import is_required
+from tests.components.ssh_machine import (  # noqa: F401 (pytest finds fixtures by name)
+    _ssh_jump,
+    _ssh_machine,
+    ssh_docker,
+    ssh_host,
+    ssh_image,
+    ssh_jump,
+    ssh_machine,
+)
 
 IDENTITY = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
@@ -43,6 +53,12 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     return home
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts in the background with Ctrl-C ignored, and every process of ours would inherit it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -79,14 +79,14 @@ def _targets(root: Path) -> list[Finding]:
         known = compute.type in TARGETS
         message = f"{compute.type.value}" + ("" if known else ": not in this version of amltool yet")
         findings.append(
-            _interpreter(compute)
-            or _docker(compute)
+            interpreter_of(compute)
+            or docker_of(compute)
             or Finding(f"target {compute.name}", "ok" if known else "warning", message)
         )
     return findings
 
 
-def _docker(compute: ComputeTarget) -> Finding | None:
+def docker_of(compute: ComputeTarget) -> Finding | None:
     """Whether Docker answers on this machine and has the base image; ``None`` for a target that is not in it."""
     from amltool.configuration.compute import ComputeType, default_base_image
 
@@ -107,7 +107,7 @@ def _docker(compute: ComputeTarget) -> Finding | None:
     return Finding(name, "ok", f"{compute.type.value}, Docker {version}, {how}")
 
 
-def _interpreter(compute: ComputeTarget) -> Finding | None:
+def interpreter_of(compute: ComputeTarget) -> Finding | None:
     """The interpreter a run on this machine would use, or why there is none; ``None`` for a target that uses none."""
     from amltool.configuration.compute import ComputeType
     from amltool.environments.interpreter import find_interpreter

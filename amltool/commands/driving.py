@@ -103,23 +103,31 @@ def finish(run: Drive) -> RunRecord:
     return record
 
 
-def go_on(opened: Opened, entry: JournalEntry, watcher: Watcher | None = None) -> RunRecord | None:
+def go_on(
+    opened: Opened, entry: JournalEntry, watcher: Watcher | None = None, away: set[str] | None = None
+) -> RunRecord | None:
     """Take a run without a driver on from its last finished step, if that can be done without waiting for it.
 
     A run that was never launched is launched (in the background); one that runs is left alone; one that ended is
-    collected and recorded. Gives the record when the run is finished by this.
+    collected and recorded. Gives the record when the run is finished by this. A target that does not answer is left
+    alone, and its name joins those that are ``away``.
     """
     watcher = watcher or Silent()
     try:
         with entry.driven():
             run = prepare_drive(opened, entry, watcher)
+            run.patient = False
             if run.state.step is Step.LAUNCHED:
                 seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
                 if seen.state is LaunchState.RUNNING:
                     return None
             if list(Step).index(run.state.step) >= list(Step).index(Step.LAUNCHED):
                 return finish(run)
-    except (BlockingIOError, FileNotFoundError, TargetError):
+    except TargetError:
+        if away is not None:
+            away.add(entry.request().target)
+        return None
+    except (BlockingIOError, FileNotFoundError):
         return None
     drive_in_background(opened, entry)
     return None
@@ -128,10 +136,12 @@ def go_on(opened: Opened, entry: JournalEntry, watcher: Watcher | None = None) -
 def finish_ended(opened: Opened) -> list[str]:
     """Record every run that ended while nobody looked; gives a sentence for each that could not be."""
     troubles: list[str] = []
+    away: set[str] = set()
     for entry in opened.journal.entries():
         try:
-            if list(Step).index(entry.state().step) >= list(Step).index(Step.LAUNCHED):
-                go_on(opened, entry)
+            launched = list(Step).index(entry.state().step) >= list(Step).index(Step.LAUNCHED)
+            if launched and not (away and entry.request().target in away):
+                go_on(opened, entry, away=away)
         except UserError as error:
             troubles.append(f"Run {entry.run_id}: {error}")
     return troubles

@@ -13,14 +13,14 @@ import msgspec
 from amltool.artifact import Artifact
 from amltool.commands.driving import finish, finish_ended, go_on, prepare_drive, status_of
 from amltool.commands.opening import Opened
-from amltool.errors import DamagedError, UserError
+from amltool.errors import DamagedError, TargetError, UserError
 from amltool.history.journal import JournalEntry, Step
 from amltool.launchers.base import LaunchState
 from amltool.layout import CONSOLE_FILE
 from amltool.run import LongList, Run, RunRecord, RunStatus, parse_timestamp
 from amltool.stores import open_store
 from amltool.targets.base import Drive, Silent, Watcher
-from amltool.targets.following import ConsoleReader
+from amltool.targets.following import ConsoleReader, Outage
 
 WAIT_S = 0.05
 LOOK_S = 1.0
@@ -207,8 +207,9 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
             return opened.history.find(entry.run_id)
         except BlockingIOError:
             reader = reader or ConsoleReader(*_console_place(opened, entry))
-            for block in reader.new():
-                watcher.console(block)
+            with contextlib.suppress(TargetError):  # whoever drives the run waits for an answer
+                for block in reader.new():
+                    watcher.console(block)
             time.sleep(WAIT_S)
 
 
@@ -253,8 +254,11 @@ def _was_started(run: Drive) -> bool:
     return seen.state is LaunchState.RUNNING
 
 
-def console_of(opened: Opened, name: str, *, follow: bool, path: str = CONSOLE_FILE) -> Iterator[bytes]:
-    """The console of a run (or a file under its ``logs/``) in blocks; ``follow`` goes on to the run's end."""
+def console_of(
+    opened: Opened, name: str, *, follow: bool, path: str = CONSOLE_FILE, watcher: Watcher | None = None
+) -> Iterator[bytes]:
+    """The console of a run (or a file under its ``logs/``) in blocks; ``follow`` goes on to the run's end, and while
+    its target does not answer, which the ``watcher`` is told."""
     found = find_run(opened, name)
     if isinstance(found, Run):
         yield from artifact_content(opened, found, path)
@@ -262,10 +266,20 @@ def console_of(opened: Opened, name: str, *, follow: bool, path: str = CONSOLE_F
     run = prepare_drive(opened, found, Silent())
     folder = run.folder if path == CONSOLE_FILE else None
     reader = ConsoleReader(run.target.host, run.folder, path=None if folder else run.folder.work / path)
-    looked = time.monotonic()
+    looked, outage = time.monotonic(), Outage(watcher or Silent())
     while True:
         running = _is_running(found)
-        yield from reader.new()
+        try:
+            blocks = reader.new()
+        except TargetError as error:
+            if not follow:
+                raise
+            if not running:  # whoever recorded it has all of it here
+                break
+            outage.goes_on(error)
+            continue
+        outage.is_over()
+        yield from blocks
         if not follow:
             return
         if not running:

@@ -16,10 +16,10 @@ from amltool.commands.driving import drive_in_background, finish, prepare_drive
 from amltool.commands.opening import Opened
 from amltool.commands.weighing import refuse_over_limits
 from amltool.configuration.choosing import Chosen, choose
-from amltool.configuration.compute import ComputeTarget, write_compute
+from amltool.configuration.compute import ComputeTarget, read_compute, write_compute
 from amltool.configuration.folder import FOLDER, Files, working_files
 from amltool.configuration.runconfig import command_of
-from amltool.errors import UserError
+from amltool.errors import TargetError, UserError
 from amltool.git.command import ObjectReader, tree_names
 from amltool.git.snapshots import survey, take
 from amltool.history.journal import JournalEntry, RunRequest, Step
@@ -107,17 +107,27 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
 
 
 def _load_early(root: Path, name: str) -> None:
-    """Load Docker's package while Git takes the snapshot, where the target looks like one that needs it: a guess by
-    its name, before anything is read for good."""
+    """Load Docker's package and connect to another machine while Git takes the snapshot, where the target looks like
+    one that needs it: a guess by its name, before anything is read for good."""
     with contextlib.suppress(OSError, ValueError):
-        if b"docker" in (root / FOLDER / f"{name}.compute").read_bytes():
+        content = (root / FOLDER / f"{name}.compute").read_bytes()
+        if b"docker" in content:
             threading.Thread(target=_load_docker, daemon=True).start()
+        if b"address" in content:
+            threading.Thread(target=_connect_early, args=(name, content), daemon=True).start()
 
 
 def _load_docker() -> None:
     from amltool.containers.daemon import load
 
     load()
+
+
+def _connect_early(name: str, content: bytes) -> None:
+    from amltool.targets.over_ssh import connect_early
+
+    with contextlib.suppress(UserError):  # said when it is needed
+        connect_early(read_compute(name, content, name))
 
 
 def _no_project(opened: Opened) -> UserError:
@@ -207,8 +217,9 @@ def start(
 def _abandon(run: Drive) -> None:
     """Nothing of the run was started: leave no trace of it."""
     try:
-        run.target.launcher.forget(run.target.host, run.folder)
-        run.target.host.remove(run.folder.path)
+        with contextlib.suppress(TargetError):  # what made it fail may be that
+            run.target.launcher.forget(run.target.host, run.folder)
+            run.target.host.remove(run.folder.path)
     finally:
         run.entry.discard()
 

@@ -27,14 +27,7 @@ def list_targets(opened: Opened) -> list[dict[str, Any]]:
     Raises:
         ConfigurationError: a ``.compute`` cannot be read.
     """
-    users: dict[str, list[str]] = {}
-    for name in list_run_configurations(opened):
-        path = f"aml_config/{name}.runconfig"
-        try:
-            configuration = read_run_configuration(name, (opened.project.root / path).read_bytes(), path)
-        except ConfigurationError:
-            continue
-        users.setdefault(configuration.target or "", []).append(name)
+    users = run_configurations_of_targets(opened)
     return [
         {
             "name": compute.name,
@@ -44,6 +37,19 @@ def list_targets(opened: Opened) -> list[dict[str, Any]]:
         }
         for compute in read_computes(opened.project.root, None)
     ]
+
+
+def run_configurations_of_targets(opened: Opened) -> dict[str, list[str]]:
+    """Compute targets by name with the run configurations that use them; one that cannot be read uses none."""
+    users: dict[str, list[str]] = {}
+    for name in list_run_configurations(opened):
+        path = f"aml_config/{name}.runconfig"
+        try:
+            configuration = read_run_configuration(name, (opened.project.root / path).read_bytes(), path)
+        except ConfigurationError:
+            continue
+        users.setdefault(configuration.target or "", []).append(name)
+    return users
 
 
 def list_run_configurations(opened: Opened) -> list[str]:

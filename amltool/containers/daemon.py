@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from amltool.containers.refusals import no_daemon, no_image, said_by
 from amltool.containers.values import (
@@ -44,6 +45,8 @@ __all__ = [
 
 ANSWER_S = 60
 """How long the daemon may take for an answer; on a busy machine a start takes seconds."""
+DISK_USAGE_S = 60.0
+"""How long others may be asking what its disk holds, in seconds: it answers one client at a time."""
 PATIENT_ANSWER_S = 3600
 STOP_SIGNAL = "SIGPWR"
 """What `docker stop`, and a daemon or machine that shuts down, send to our containers: our own cancel is SIGTERM."""
@@ -390,7 +393,7 @@ class DockerDaemon:
             found = api.volumes(filters={"label": label}).get("Volumes") or []
             if not found:
                 return []
-            used = {each["Name"]: each.get("UsageData") or {} for each in api.df().get("Volumes") or []}
+            used = {each["Name"]: each.get("UsageData") or {} for each in _disk_usage(api).get("Volumes") or []}
         return [
             Kept(each["Name"], each["Name"], max(used.get(each["Name"], {}).get("Size", 0), 0),
                  each.get("Labels") or {})
@@ -452,8 +455,23 @@ def _patient(api: APIClient) -> Iterator[None]:
         api.timeout = before
 
 
+def _disk_usage(api: APIClient) -> Any:
+    """What the daemon says of its disk; it looks for one client at a time, and refuses all others."""
+    from docker.errors import APIError
+
+    until = time.monotonic() + DISK_USAGE_S
+    while True:
+        try:
+            return api.df()
+        except APIError as error:
+            if "already running" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.2)
+
+
 def connect(host: Host) -> APIClient:
-    """A client of the daemon of a host: ``DOCKER_HOST``, else Docker's current context, else the usual socket.
+    """A client of the daemon of a host: on this machine that of ``DOCKER_HOST``, else of Docker's current context, else
+    of the usual socket; on another one that of the ``docker`` command there.
 
     Raises:
         MissingExtraError: the ``docker`` package is not installed.
@@ -465,7 +483,9 @@ def connect(host: Host) -> APIClient:
     except ImportError:
         raise MissingExtraError("A compute target with Docker", "docker") from None
     if not isinstance(host, LocalHost):
-        raise UserError(f"Docker on {host.name} cannot be reached.", "Use a compute target of type localdocker.")
+        from amltool.containers.over_ssh import DockerHost, connect_there
+
+        return connect_there(cast("DockerHost", host), ANSWER_S)
     try:
         return APIClient(version="auto", timeout=ANSWER_S, **_connection())
     except (DockerException, OSError, ValueError) as error:  # ValueError: DOCKER_HOST is no address

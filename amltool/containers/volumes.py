@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from amltool.errors import UserError
 from amltool.hosts.base import Host
+from amltool.hosts.local import LocalHost
 
 
 def volumes_on(host: Host, volumes: Sequence[str]) -> list[str]:
@@ -22,8 +24,7 @@ def volumes_on(host: Host, volumes: Sequence[str]) -> list[str]:
 def _volume(host: Host, volume: str) -> str:
     source, _, rest = volume.partition(":")
     if source.startswith("~"):
-        with contextlib.suppress(RuntimeError):  # no such user: said below
-            source = str(Path(source).expanduser())
+        source = _expanded(host, source)
     is_name = bool(source) and not source.startswith(".") and not {"/", "~"} & set(source)
     if not rest.startswith("/") or not (is_name or source.startswith("/")):
         raise UserError(
@@ -37,3 +38,13 @@ def _volume(host: Host, volume: str) -> str:
             "Make that folder, or take it out of `volumes` in the .compute.",
         )
     return f"{source}:{rest}"
+
+
+def _expanded(host: Host, source: str) -> str:
+    """A path that begins with ``~``, as a user of the host means it; as it is where there is no such user."""
+    if isinstance(host, LocalHost):
+        with contextlib.suppress(RuntimeError):
+            return str(Path(source).expanduser())
+        return source
+    ask = "import os, sys; sys.stdout.buffer.write(os.path.expanduser(os.fsencode(sys.argv[1])))"
+    return os.fsdecode(host.run(["python3", "-I", "-S", "-c", ask, source]).stdout) or source

@@ -13,7 +13,15 @@ import msgspec
 
 from amltool.configuration.compute import ComputeTarget
 from amltool.environments.base import EnvironmentRequest, KeptEnvironment, Prepared, Progress
-from amltool.environments.building import BuildLog, BuildVariables, build_circumstances, build_variables, recipe_secrets
+from amltool.environments.building import (
+    BuildLog,
+    BuildVariables,
+    build_circumstances,
+    build_variables,
+    ca_bundle,
+    pip_configuration_file,
+    recipe_secrets,
+)
 from amltool.environments.lock import (
     Listing,
     LockSource,
@@ -22,18 +30,21 @@ from amltool.environments.lock import (
     listing_script,
     read_listing,
 )
-from amltool.environments.recipe import Recipe, platform_here, recipe_of
+from amltool.environments.login import Login
+from amltool.environments.recipe import Recipe, platform_of, recipe_of
 from amltool.environments.steps import Steps
-from amltool.errors import UserError
+from amltool.errors import TargetError, UserError
 from amltool.files import locked, no_space
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
+from amltool.hosts.streaming import held_there, streaming
 from amltool.layout import HostLayout
 
 MARKER = "environment.json"
 PREFIX = "environment"
 BUILD = "build"
 LOCKS = "locks"
+SETTINGS = "settings"
 KIND = "environment"
 VERSION = "1"
 """Part of every key: raise it when the same recipe is built otherwise."""
@@ -93,34 +104,44 @@ class Marker(msgspec.Struct, frozen=True):
 class FolderEnvironment:
     """An `ExecutionEnvironment` in a folder of its own under ``<root>/environments``, named by its key."""
 
-    def __init__(self, compute: ComputeTarget, kinds: Sequence[Kind]) -> None:
-        """``kinds``: that for plain Python and pip, and that for anything conda has to install."""
+    def __init__(self, compute: ComputeTarget, kinds: Sequence[Kind], login: Login | None = None) -> None:
+        """``kinds``: that for plain Python and pip, and that for anything conda has to install. ``login`` is that of
+        another machine: what is found is what its search path shows."""
         self._compute = compute
+        self._login = login
         self._plain, self._conda = kinds
 
     def find(self, host: Host, request: EnvironmentRequest) -> Prepared | None:
         """As `ExecutionEnvironment.find`."""
-        recipe = recipe_of(request, platform_here())
+        host = self._seen(host)
+        recipe = recipe_of(request, platform_of(host))
         kind = self._kind(recipe)
         same = self._of_same_lock(host, kind, recipe, request)
         if same is not None:
             return same
         choice = kind.choose(host, recipe)
-        return None if choice is None else self._whole(host, kind, recipe, self._key(kind, recipe, choice), request)
+        return (
+            None if choice is None else self._whole(host, kind, recipe, self._key(host, kind, recipe, choice), request)
+        )
 
     def prepare(self, host: Host, request: EnvironmentRequest, progress: Progress) -> Prepared:
         """As `ExecutionEnvironment.prepare`; what fails is removed whole."""
-        recipe = recipe_of(request, platform_here())
+        host = self._seen(host)
+        recipe = recipe_of(request, platform_of(host))
         kind = self._kind(recipe)
         same = self._of_same_lock(host, kind, recipe, request)
         if same is not None:
             return same
-        variables = build_variables(self._compute)
+        with self._variables(host) as variables:
+            return self._prepare(host, _Wanted(request, recipe, kind), variables, progress)
+
+    def _prepare(self, host: Host, wanted: _Wanted, variables: BuildVariables, progress: Progress) -> Prepared:
+        request, recipe, kind = wanted.request, wanted.recipe, wanted.kind
         log = BuildLog(progress, (*variables.secrets, *recipe_secrets(recipe)))
         choice = kind.choose(host, recipe)
         if choice is None:
             choice = kind.fetch(host, recipe, Steps(host, PurePosixPath("/"), variables, log))
-        key = self._key(kind, recipe, choice)
+        key = self._key(host, kind, recipe, choice)
         try:
             with _alone(host, key, progress):
                 found = self._whole(host, kind, recipe, key, request)
@@ -165,17 +186,53 @@ class FolderEnvironment:
     def _kind(self, recipe: Recipe) -> Kind:
         return self._conda if recipe.needs_conda or recipe.explicit else self._plain
 
-    def _key(self, kind: Kind, recipe: Recipe, choice: Choice) -> str:
+    def _key(self, host: Host, kind: Kind, recipe: Recipe, choice: Choice) -> str:
         settings = build_circumstances(self._compute)
-        return recipe.key(VERSION, kind.source.value, platform_here(), *choice.circumstances, *settings)
+        return recipe.key(VERSION, kind.source.value, platform_of(host), *choice.circumstances, *settings)
+
+    def _seen(self, host: Host) -> Host:
+        """The host as a login there sees it."""
+        return host if self._login is None else self._login.seen(host)
+
+    @contextlib.contextmanager
+    def _variables(self, host: Host) -> Iterator[BuildVariables]:
+        """The variables of a build; the files of this machine that they name are brought to another one meanwhile."""
+        if isinstance(host, LocalHost):
+            yield build_variables(self._compute)
+            return
+        folder = HostLayout(host.root).environments / f"{SETTINGS}-{os.urandom(8).hex()}"
+        sources = {"ca-certificates.pem": ca_bundle(self._compute), "pip.conf": pip_configuration_file(self._compute)}
+        try:
+            for name, source in sources.items():
+                if source is not None:
+                    host.write(folder / name, source.read_bytes(), mode=0o600)
+            certificates, configuration = (str(folder / name) if source else None for name, source in sources.items())
+            yield build_variables(self._compute, ca_certificates=certificates, pip_configuration=configuration)
+        finally:
+            if any(sources.values()):
+                with contextlib.suppress(OSError, TargetError):  # an interrupted build: `kept` finds it
+                    host.remove(folder)
 
     def _spark_submit(self, host: Host, binaries: PurePosixPath, request: EnvironmentRequest) -> list[str]:
         """That of the environment's own pyspark, else (when Spark is wanted) the one ``sparkSubmitLocation`` names."""
         if request.wants_spark and isinstance(host, LocalHost):
             from amltool.environments.spark import spark_submit_of
 
-            return spark_submit_of(Path(binaries / "python"), self._compute.spark_submit_location, _path(host))
-        return [str(binaries / "spark-submit")] if host.exists(binaries / "spark-submit") else []
+            return spark_submit_of(Path(binaries / "python"), self._compute.spark_submit_location, self._path(host))
+        if host.exists(binaries / "spark-submit"):
+            return [str(binaries / "spark-submit")]
+        if not request.wants_spark:
+            return []
+        found = host.run(["sh", "-c", 'command -v -- "$0"', self._compute.spark_submit_location])
+        return [os.fsdecode(found.stdout).strip()] if found.exit_code == 0 else []
+
+    def _path(self, host: Host) -> str:
+        """The search path of whoever runs programs there."""
+        if isinstance(host, LocalHost):
+            return os.environ.get("PATH", os.defpath)
+        if self._login is not None:
+            return self._login.variables().get("PATH", os.defpath)
+        return os.fsdecode(host.run(["sh", "-c", 'printf %s "$PATH"']).stdout)
 
     def _of_same_lock(self, host: Host, kind: Kind, recipe: Recipe, request: EnvironmentRequest) -> Prepared | None:
         """An environment that has the very lock that is asked for, whatever it was built from: that of the original run
@@ -198,10 +255,16 @@ class FolderEnvironment:
             python=[str(binaries / "python")],
             key=key,
             lock=lock,
-            variables={**kind.variables(place / PREFIX), "PATH": f"{binaries}:{_path(host)}", **recipe.variables},
+            variables={**kind.variables(place / PREFIX), "PATH": f"{binaries}:{self._path(host)}", **recipe.variables},
             spark_submit=self._spark_submit(host, binaries, request),
             notices=_deviations(recipe, request.lock, lock),
         )
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    request: EnvironmentRequest
+    recipe: Recipe
+    kind: Kind
 
 
 class _Site(msgspec.Struct, frozen=True):
@@ -294,12 +357,6 @@ def _place(host: Host, key: str) -> PurePosixPath:
     return HostLayout(host.root).environments / key
 
 
-def _path(host: Host) -> str:
-    if isinstance(host, LocalHost):
-        return os.environ.get("PATH", os.defpath)
-    return os.fsdecode(host.run(["sh", "-c", 'printf %s "$PATH"']).stdout)
-
-
 def _names(host: Host, folder: PurePosixPath) -> list[str]:
     try:
         return host.names(folder)
@@ -329,6 +386,11 @@ def _lock_file(host: Host, key: str) -> Path:
 @contextlib.contextmanager
 def _lock(host: Host, key: str, *, wait: bool) -> Iterator[None]:
     """Hold the lock of a key. Its file stays for good: who waits for one that is removed would hold nothing."""
+    talking = streaming(host)
+    if talking is not None:
+        with held_there(talking, HostLayout(host.root).environments / LOCKS / key, wait=wait):
+            yield
+        return
     file = _lock_file(host, key)
     file.parent.mkdir(parents=True, exist_ok=True)
     with locked(file, wait=wait):

@@ -31,6 +31,7 @@ from amltool.environments.recipe import Recipe, conda_platform, recipe_of
 from amltool.files import locked
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
+from amltool.hosts.streaming import held_there, streaming
 
 CONTENTS_LABEL = "amltool.prepared"
 LOCK_LABEL = "amltool.lock"
@@ -230,11 +231,16 @@ def _differences(asked: bytes | None, found: bytes) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _one_at_a_time(host: Host) -> Iterator[None]:
-    """Between processes of this machine; two machines that finish one build on a third make two equal images."""
+    """Between all that build images for a host, from whatever machine."""
+    folder = images_folder(host)
+    talking = streaming(host)
+    if talking is not None:
+        with held_there(talking, folder / "finish.lock"):
+            yield
+        return
     if not isinstance(host, LocalHost):
         yield
         return
-    folder = images_folder(host)
     host.make_folder(folder)
     with locked(Path(folder) / "finish.lock"):
         yield

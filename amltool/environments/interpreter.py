@@ -75,19 +75,23 @@ class UserInterpreter:
         search_path = self._environment.get("PATH")
         interpreter = find_interpreter(self._location, search_path)
         lock = lock_of(interpreter, self._cache, self._environment)
-        editable = editable_packages(lock.content)
-        notices: tuple[str, ...] = ()
-        if editable:
-            named = ", ".join(safe_text(package.name) for package in editable)
-            notices = (f"Installed as editable, so their code is not in the lock and not in the snapshot: {named}.",)
         spark = spark_submit_of(interpreter, self._spark_submit_location, search_path) if request.wants_spark else []
         return Prepared(
             python=[str(interpreter)],
             key=lock.sha256[:16],
             lock=lock.content,
             spark_submit=spark,
-            notices=notices,
+            notices=editable_notices(lock),
         )
+
+
+def editable_notices(lock: EnvironmentLock) -> tuple[str, ...]:
+    """A sentence about packages whose code no lock can hold."""
+    editable = editable_packages(lock.content)
+    if not editable:
+        return ()
+    named = ", ".join(safe_text(package.name) for package in editable)
+    return (f"Installed as editable, so their code is not in the lock and not in the snapshot: {named}.",)
 
 
 def find_interpreter(python_location: str, search_path: str | None) -> Path:

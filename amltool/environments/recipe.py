@@ -13,6 +13,8 @@ from amltool.environments.base import EnvironmentRequest, ReadFile
 from amltool.environments.lock import PROJECT_FILE, LockContent, LockedPackage, LockSource, read_lock
 from amltool.environments.requirements import read_requirements
 from amltool.errors import UserError
+from amltool.hosts.base import Host
+from amltool.hosts.local import LocalHost
 
 REQUIREMENTS = "requirements.txt"
 CONSTRAINTS = "constraints.txt"
@@ -206,6 +208,14 @@ def platform_here() -> str:
     """What this machine's builds are for, in conda's words: ``linux-64``, ``osx-arm64``."""
     machine = os.uname()
     return conda_platform(machine.sysname, machine.machine)
+
+
+def platform_of(host: Host) -> str:
+    """What a host's builds are for, in conda's words."""
+    if isinstance(host, LocalHost):
+        return platform_here()
+    system, _, machine = host.run(["uname", "-sm"]).stdout.decode().strip().partition(" ")
+    return conda_platform(system, machine)
 
 
 def conda_platform(system: str, machine: str) -> str:

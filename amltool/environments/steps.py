@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from amltool.environments.building import BuildLog, BuildVariables, build_failed
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
+from amltool.hosts.streaming import StreamingHost, streaming
 
 CHUNK = 1 << 16
 UNSET = (
@@ -53,6 +54,9 @@ class Steps:
     def _run(self, command: Sequence[str]) -> int:
         if isinstance(self.host, LocalHost):
             return self._stream(command)
+        talking = streaming(self.host)
+        if talking is not None:
+            return self._stream_there(talking, command)
         result = self.host.run(["sh", "-s"], input=self._script(f"exec {shlex.join(command)} 2>&1 </dev/null"))
         self._log.feed(result.stdout + result.stderr)
         return result.exit_code
@@ -80,6 +84,14 @@ class Steps:
                 process.wait()
             process.stdin.close()
             process.stdout.close()
+
+    def _stream_there(self, host: StreamingHost, command: Sequence[str]) -> int:
+        """As `_stream`: what is cut off from us over there sees the end of its input, and ends."""
+        with contextlib.closing(host.open_stream(["sh", "-s"])) as stream:
+            stream.write(b"exec 2>&1\n" + self._script(_WATCHED.format(shlex.join(command))))
+            while chunk := stream.read(CHUNK):
+                self._log.feed(chunk)
+            return stream.wait()
 
     def _script(self, last: str) -> bytes:
         lines = [f"unset {' '.join(UNSET)}", *_exports(self._variables.items())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import replace
@@ -36,11 +37,14 @@ class ContainerLauncher:
     """Starts runs in containers of one daemon. A container lives until `forget`, for its end may have to be looked
     into. In a run's folder it has a home folder and, where its image does not know the user, an ``/etc/passwd``."""
 
-    def __init__(self, daemon: DockerDaemon, settings: ContainerSettings) -> None:
+    def __init__(
+        self, daemon: DockerDaemon, settings: ContainerSettings, install: Callable[[], object] = lambda: None
+    ) -> None:
+        """``install`` puts the ``library`` of the settings where it is to lie, before the first container is made."""
         self._daemon = daemon
         self._settings = settings
         self._ask_every_s = ASK_EVERY_S if settings.shared_volumes else ASK_OFTEN_S
-        self._start = ContainerStart(daemon, settings)
+        self._start = ContainerStart(daemon, settings, install)
         self._connecting: Later[None] | None = None
         self._ready: dict[RunFolder, tuple[Expected, Later[Waiting]]] = {}
         self._looks: dict[RunFolder, Look[ContainerState | None]] = {}

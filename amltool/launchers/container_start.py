@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from itertools import chain
 from urllib.parse import unquote, urlsplit
 
@@ -46,9 +47,10 @@ class Waiting(msgspec.Struct, frozen=True):
 class ContainerStart:
     """Makes and feeds containers of one daemon."""
 
-    def __init__(self, daemon: DockerDaemon, settings: ContainerSettings) -> None:
+    def __init__(self, daemon: DockerDaemon, settings: ContainerSettings, install: Callable[[], object]) -> None:
         self._daemon = daemon
         self._settings = settings
+        self._install = install
 
     def make(self, host: Host, wanted: Expected) -> Waiting:
         """A started container, fed with nothing yet.
@@ -74,6 +76,7 @@ class ContainerStart:
     def _make_places(self, host: Host, wanted: Expected, accounts: str | None) -> None:
         """What is mounted must be there before; the daemon would make it as root, or refuse."""
         try:
+            self._install()
             host.make_folder(wanted.folder.home)
             if accounts is not None:
                 host.write(wanted.folder.accounts, _encoded(accounts))

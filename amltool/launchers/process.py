@@ -15,7 +15,7 @@ import msgspec
 from amltool.errors import TargetError, UserError
 from amltool.hosts.base import CommandResult, Host
 from amltool.hosts.local import LocalHost
-from amltool.launchers.base import Expected, Handle, Launch, LaunchState, LeftBehind, Observation
+from amltool.launchers.base import Exit, Expected, Handle, Launch, LaunchState, LeftBehind, Observation
 from amltool.layout import RunFolder
 
 START_S = 30.0
@@ -25,19 +25,23 @@ ANSWER_S = 30.0
 LONGEST_CANCEL_S = 15.0
 FIRST_PAUSE_S, LONGEST_START_PAUSE_S, FIRST_WAIT_S, LONGEST_WAIT_S = 0.001, 0.05, 0.002, 0.025
 PYTHON = "python3"
+OBSERVE_EVERY_S = 1.0
+"""How seldom a run on another machine is asked whether it lives: that it ended is seen in its folder."""
+NOWHERE = {"state": "nowhere"}
 
 
 class ProcessLauncher:
     """Starts runs through the bootstrap that lies on the host.
 
-    ``bootstrap`` is where it lies there, ``interpreter`` a Python (3.6 or newer) that runs it: our own on this
-    machine, ``python3`` on any other, unless said otherwise.
+    ``bootstrap`` is where it lies there (or what puts it there and says so), ``interpreter`` a Python (3.6 or newer)
+    that runs it: our own on this machine, ``python3`` on any other, unless said otherwise.
     """
 
-    def __init__(self, bootstrap: PurePosixPath, interpreter: str | None = None) -> None:
+    def __init__(self, bootstrap: PurePosixPath | Callable[[], PurePosixPath], interpreter: str | None = None) -> None:
         self._bootstrap = bootstrap
         self._interpreter = interpreter
         self._waiting: dict[RunFolder, Callable[[bytes], None]] = {}
+        self._last: dict[RunFolder, tuple[float, Observation]] = {}
 
     def get_ready(self, host: Host, expected: Expected) -> None:
         """As `Launcher.get_ready`; on this machine the bootstrap starts and waits for what it is to run."""
@@ -53,26 +57,43 @@ class ProcessLauncher:
             UserError: the folder of the run or the interpreter is not there.
             TargetError: nothing started within 30 s; starting again is safe.
         """
-        if not host.exists(launch.folder.path):
-            raise UserError(f"There is no folder {launch.folder.path} on {host.name}.", "Place the snapshot first.")
         try:
-            feed = self._waiting.pop(launch.folder, None)
-            if feed is not None:
-                feed(spec_of(launch))
-            else:
-                host.start(self._command(host, "run", launch.folder), input=spec_of(launch))
+            has_begun = (
+                self._start_here(host, launch) if isinstance(host, LocalHost) else self._start_there(host, launch)
+            )
         except (FileNotFoundError, PermissionError) as error:
             raise UserError(
                 f"{self._python(host)} cannot be started on {host.name}: {error.strerror}.",
                 "Install Python 3 there, or name the one to use.",
             ) from error
-        for _ in moments(START_S, FIRST_PAUSE_S, LONGEST_START_PAUSE_S):
-            if host.exists(launch.folder.start) or host.exists(launch.folder.exit):
-                return {"kind": "process", "host": host.name, "folder": str(launch.folder.path)}
+        if has_begun:
+            return {"kind": "process", "host": host.name, "folder": str(launch.folder.path)}
         raise TargetError(
             f"Run {launch.run_id} did not start on {host.name}: no {launch.folder.start} after {START_S:g} s.",
             "Look whether its disk is full or it is overloaded, then try again: a run starts once at most.",
         )
+
+    def _start_here(self, host: Host, launch: Launch) -> bool:
+        if not host.exists(launch.folder.path):
+            raise _no_folder(host, launch)
+        feed = self._waiting.pop(launch.folder, None)
+        if feed is not None:
+            feed(spec_of(launch))
+        else:
+            host.start(self._command(host, "run", launch.folder), input=spec_of(launch))
+        return any(
+            host.exists(launch.folder.start) or host.exists(launch.folder.exit)
+            for _ in moments(START_S, FIRST_PAUSE_S, LONGEST_START_PAUSE_S)
+        )
+
+    def _start_there(self, host: Host, launch: Launch) -> bool:
+        """One question: each look at another machine costs a round trip."""
+        command = self._command(host, "launch", launch.folder)
+        seen = self._seen(host, host.run(command, input=spec_of(launch), timeout_s=START_S + ANSWER_S))
+        if seen is None:
+            raise _no_folder(host, launch)
+        self._remember(launch.folder, seen)
+        return seen.state is not LaunchState.ABSENT
 
     def observe(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:  # noqa: ARG002
         """As `Launcher.observe`; what is left of a lost run is killed."""
@@ -80,18 +101,44 @@ class ProcessLauncher:
             from amltool.tracking.run_state import state
 
             return _observation(state(os.fspath(folder.path)))
-        answer = _answer(host, host.run(self._command(host, "state", folder), timeout_s=ANSWER_S))
+        seen = self._seen(host, host.run(self._command(host, "state", folder), timeout_s=ANSWER_S))
+        return self._remember(folder, seen or Observation(LaunchState.ABSENT))
+
+    def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
+        """As `Launcher.wait`; an end is seen within 25 ms, over a network within two round trips more."""
+        for _ in moments(timeout_s, FIRST_WAIT_S, LONGEST_WAIT_S):
+            seen = self._look(host, folder, handle)
+            if seen.state is not LaunchState.RUNNING:
+                break
+        return seen
+
+    def _look(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:
+        """Between two observations of a run on another machine, which start a process there, only its end is read."""
+        at, last = self._last.get(folder, (0.0, None))
+        if last is None or isinstance(host, LocalHost):
+            return self.observe(host, folder, handle)
+        if last.state is LaunchState.ENDED:
+            return last
+        if last.state is not LaunchState.RUNNING or time.monotonic() - at > OBSERVE_EVERY_S:
+            return self.observe(host, folder, handle)
         try:
-            return _observation(msgspec.json.decode(answer.stdout))
+            return Observation(LaunchState.ENDED, msgspec.json.decode(host.read(folder.exit), type=Exit))
+        except FileNotFoundError:
+            return last
+        except (OSError, msgspec.MsgspecError):  # after a power cut it may be half of one
+            return self.observe(host, folder, handle)
+
+    def _seen(self, host: Host, result: CommandResult) -> Observation | None:
+        """What the bootstrap said of a run; ``None`` when it has no folder."""
+        answer = _answer(host, result)
+        try:
+            found = msgspec.json.decode(answer.stdout)
+            return None if found == NOWHERE else _observation(found)
         except msgspec.MsgspecError as error:
             raise TargetError(f"{host.name} did not say how the run is: {answer.stdout[:200]!r}.", "") from error
 
-    def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
-        """As `Launcher.wait`; on this machine an end is seen within 25 ms."""
-        for _ in moments(timeout_s, FIRST_WAIT_S, LONGEST_WAIT_S):
-            seen = self.observe(host, folder, handle)
-            if seen.state is not LaunchState.RUNNING:
-                break
+    def _remember(self, folder: RunFolder, seen: Observation) -> Observation:
+        self._last[folder] = time.monotonic(), seen
         return seen
 
     def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:  # noqa: ARG002
@@ -118,7 +165,12 @@ class ProcessLauncher:
         return self._interpreter or (sys.executable if isinstance(host, LocalHost) else PYTHON)
 
     def _command(self, host: Host, verb: str, folder: RunFolder) -> list[str]:
-        return [self._python(host), "-I", "-S", str(self._bootstrap), verb, str(folder.path)]
+        bootstrap = self._bootstrap if isinstance(self._bootstrap, PurePosixPath) else self._bootstrap()
+        return [self._python(host), "-I", "-S", str(bootstrap), verb, str(folder.path)]
+
+
+def _no_folder(host: Host, launch: Launch) -> UserError:
+    return UserError(f"There is no folder {launch.folder.path} on {host.name}.", "Place the snapshot first.")
 
 
 def spec_of(launch: Launch) -> bytes:

@@ -33,6 +33,11 @@ class Place(msgspec.Struct, frozen=True):
     names: ProjectNames
     top: Path
 
+    @property
+    def prefix(self) -> str:
+        """The project's folder in its repository, empty at the top."""
+        return "" if self.names.path == "." else self.names.path
+
 
 def open_target(compute: ComputeTarget, names: ProjectNames, top: Path) -> Target:
     """The compute target a ``.compute`` describes, ready to run.
@@ -51,7 +56,7 @@ def open_target(compute: ComputeTarget, names: ProjectNames, top: Path) -> Targe
 
 def _local(compute: ComputeTarget, place: Place) -> Target:
     from amltool.launchers.process import ProcessLauncher
-    from amltool.targets.placing import place_here
+    from amltool.targets.placing import make_place_here
     from amltool.targets.variables import inherited_variables
 
     host = _this_machine(compute)
@@ -62,7 +67,7 @@ def _local(compute: ComputeTarget, place: Place) -> Target:
         host=host,
         environment=_environment(compute, host),
         launcher=ProcessLauncher(tracking.bootstrap),
-        place=place_here,
+        place=make_place_here(host, place.prefix),
         share=share,
         share_in_run=share,
         tracking=tracking,
@@ -74,31 +79,21 @@ def _local_docker(compute: ComputeTarget, place: Place) -> Target:
     from amltool.containers.daemon import DockerDaemon
     from amltool.environments.image import ImageEnvironment
     from amltool.launchers.container import ContainerLauncher
-    from amltool.launchers.container_spec import ContainerSettings
-    from amltool.targets.placing import place_here
+    from amltool.targets.containers import container_settings
+    from amltool.targets.placing import make_place_here
     from amltool.tracking import travel
 
     host = _this_machine(compute)
     daemon = DockerDaemon(host)
     share = _share(compute, place) if compute.shared_volumes else None
-    settings = ContainerSettings(
-        library=_install_tracking(host).folder,
-        share=share,
-        shared_volumes=compute.shared_volumes,
-        gpu=compute.gpu or ("all" if compute.nvidia_docker else None),
-        shm_size=compute.shm_size,
-        memory=compute.memory,
-        cpus=compute.cpus,
-        network=compute.network,
-        volumes=compute.volumes,
-    )
+    settings = container_settings(compute, _install_tracking(host).folder, share)
     return Target(
         name=compute.name,
         type=compute.type.value,
         host=host,
         environment=ImageEnvironment(daemon, compute, place.names.name),
         launcher=ContainerLauncher(daemon, settings),
-        place=place_here,
+        place=make_place_here(host, place.prefix),
         share=share,
         share_in_run=SHARE_IN_CONTAINER if share is not None else None,
         tracking=travel.at(LIBRARY_IN_CONTAINER),
@@ -106,6 +101,18 @@ def _local_docker(compute: ComputeTarget, place: Place) -> Target:
         folder_in_run=lambda _: RUN_IN_CONTAINER,
         hint="" if compute.shared_volumes else NO_SHARE.format(compute.name),
     )
+
+
+def _remote(compute: ComputeTarget, place: Place) -> Target:
+    from amltool.targets.over_ssh import remote
+
+    return remote(compute, place)
+
+
+def _remote_docker(compute: ComputeTarget, place: Place) -> Target:
+    from amltool.targets.over_ssh import remote_docker
+
+    return remote_docker(compute, place)
 
 
 def _this_machine(compute: ComputeTarget) -> LocalHost:
@@ -141,6 +148,8 @@ def _share(compute: ComputeTarget, place: Place) -> PurePosixPath:
 TARGETS: dict[ComputeType, Callable[[ComputeTarget, Place], Target]] = {
     ComputeType.LOCAL: _local,
     ComputeType.LOCAL_DOCKER: _local_docker,
+    ComputeType.REMOTE: _remote,
+    ComputeType.REMOTE_DOCKER: _remote_docker,
 }
 """Type -> host x environment x launcher. A new target is one file, one line here, one constructor for the contract
 suite."""

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 import amltool
 from amltool.artifact import Artifact
 from amltool.environments.base import EnvironmentRequest, Prepared
-from amltool.errors import UserError
+from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
 from amltool.launchers.base import Exit, Expected, Launch, Launcher, LaunchState
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from amltool.hosts.base import Host
     from amltool.snapshot import Snapshot
     from amltool.stores.base import ArtifactStore
+    from amltool.targets.following import Outage
     from amltool.tracking.travel import Installed
 
 PREPARED_FILE = "prepared.json"
@@ -88,6 +89,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     What a run sees of it may lie elsewhere than on the host: ``share_in_run``, ``tracking`` and ``folder_in_run`` are
     the run's own paths. ``hint`` is for the user when a run failed that looks for a shared folder which is not there.
+    ``place`` brings a snapshot to a run's folder, which it makes, with the folders that are collected; it
+    ``sends_less`` where only what the host lacks goes there, of which nobody knows beforehand how much it is.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     inherited: Callable[[Git], dict[str, str]]
     folder_in_run: Callable[[RunFolder], RunFolder] = lambda folder: folder
     hint: str = ""
+    sends_less: bool = False
 
 
 class Drive(msgspec.Struct, kw_only=True):
@@ -121,6 +125,8 @@ class Drive(msgspec.Struct, kw_only=True):
     keep_snapshot: Callable[[], None]
     console_offset: int = 0
     forgetting: threading.Thread | None = None
+    patient: bool = True
+    """Whether to wait for a host that is away, once the run may have been started there."""
 
     @property
     def folder(self) -> RunFolder:
@@ -145,10 +151,44 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
     """
     order = list(Step)
     record = None
+    outage: Outage | None = None
     while order.index(drive.state.step) < order.index(until):
-        step = _give_up if _is_canceled_before_start(drive) else _STEPS[drive.state.step]
-        record = step(drive)
+        try:
+            step = _give_up if _is_canceled_before_start(drive) else _STEPS[drive.state.step]
+            record = step(drive)
+        except TargetError as error:
+            if not (drive.patient and drive.state.step in _MAY_RUN and _is_away(drive.target.host, error)):
+                raise
+            outage = outage or _outage(drive)
+            outage.goes_on(error)
+            continue
+        if outage is not None:
+            outage.is_over()
     return record
+
+
+_MAY_RUN = (Step.PLACED, Step.ENDED, Step.COLLECTED)
+"""Steps after which a run may go on without us, or has: what cannot be reached then is waited for. (`following` waits
+by itself.) A start that nobody answered is said again, which has no effect where it was heard."""
+
+
+def _is_away(host: Host, error: TargetError) -> bool:
+    """Whether a step failed since its host could not be reached."""
+    from amltool.hosts.ssh_failures import LostError
+
+    if isinstance(error, LostError):
+        return True
+    try:
+        host.exists(host.root)
+    except TargetError:
+        return True
+    return False
+
+
+def _outage(run: Drive) -> Outage:
+    from amltool.targets.following import Outage
+
+    return Outage(run.watcher)
 
 
 def _is_canceled_before_start(run: Drive) -> bool:
@@ -230,19 +270,8 @@ def _place(run: Drive) -> None:
             f"The snapshot of run {run.request.run_id} is not the tree {run.request.tree[:12]} any more.",
             "The rules of the snapshot changed since (amltool's settings or its version): submit again.",
         )
-    host, folder = run.target.host, run.folder
-    _make_folder(host, folder.path)
-    if not host.exists(folder.work):
-        placing.take_over(host, folder, placing.project_key(run.git, run.request.prefix))
-    size = snapshot.size
-    run.target.place(run.git, folder, snapshot, lambda written, _: run.watcher.progress("placing", written, size))
-    for made in (folder.outputs, folder.logs):
-        try:
-            host.make_folder(made)
-        except (FileExistsError, NotADirectoryError):
-            raise UserError(
-                f"The snapshot holds a file named {made.name}, where the run needs a folder.", "Rename it."
-            ) from None
+    size = None if run.target.sends_less else snapshot.size
+    run.target.place(run.git, run.folder, snapshot, lambda sent, _: run.watcher.progress("placing", sent, size))
     run.done(Step.PLACED, RunStatus.PREPARING)
 
 
@@ -453,7 +482,7 @@ def release(run: Drive) -> None:
         _forget(run)
     omitted = run.state.omitted
     key = placing.project_key(run.git, run.request.prefix)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, TargetError):  # it is away just now: `clean` finds what stays
         if not run.request.tracked:
             placing.mark_untracked(run.target.host, run.folder, key, timestamp())
         elif not omitted:

@@ -43,6 +43,7 @@ def follow(run: Drive) -> Observation:
             for block in console.new():
                 run.watcher.console(block)
             if seen.state is not LaunchState.RUNNING:
+                outage.is_over()
                 return seen
             if run.entry.cancel_asked and not canceled:
                 launcher.cancel(target.host, run.folder, run.state.handle)
@@ -93,7 +94,13 @@ class ConsoleReader:
                 block = self._host.read(self._path, self.offset, CONSOLE_BLOCK)
             except FileNotFoundError:
                 return blocks
+            except TargetError:
+                if blocks:  # they count as read: they must not be lost
+                    return blocks
+                raise
             if not block:
                 return blocks
             self.offset += len(block)
             blocks.append(block)
+            if len(block) < CONSOLE_BLOCK:
+                return blocks

@@ -12,6 +12,7 @@ from amltool.files import no_space
 from amltool.git.command import Git, scrubbed_environment
 from amltool.git.snapshots import object_environment
 from amltool.hosts.base import Host
+from amltool.hosts.streaming import streaming
 from amltool.layout import HostLayout, RunFolder
 from amltool.snapshot import Snapshot
 from amltool.tracking.placing import PlacingError, place
@@ -65,6 +66,33 @@ def take_over(host: Host, folder: RunFolder, key: str) -> bool:
     return False
 
 
+def make_place_here(host: Host, prefix: str) -> Callable[[Git, RunFolder, Snapshot, OnWritten | None], None]:
+    """What places snapshots on this machine for the project in a folder (``prefix``) of its repository."""
+
+    def place_in_folder(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
+        """Make the run's folder, with what an older run left of use, place the snapshot, and make what the run needs.
+
+        Raises:
+            UserError: as `place_here`, or a file is where the run needs a folder.
+        """
+        try:
+            host.make_folder(folder.path)
+            if not host.exists(folder.work):
+                take_over(host, folder, project_key(git, prefix))
+        except OSError as error:
+            raise no_space(error, str(folder.path)) from error
+        place_here(git, folder, snapshot, on_written)
+        for made in (folder.outputs, folder.logs):
+            try:
+                host.make_folder(made)
+            except (FileExistsError, NotADirectoryError):
+                raise UserError(
+                    f"The snapshot holds a file named {made.name}, where the run needs a folder.", "Rename it."
+                ) from None
+
+    return place_in_folder
+
+
 def place_here(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
     """Place a snapshot on this machine, straight from this clone's objects.
 
@@ -98,6 +126,42 @@ def is_untracked(host: Host, folder: RunFolder, key: str) -> bool:
 
 def release(host: Host, folder: RunFolder, key: str, at: str, keep: int) -> None:
     """Mark a finished run's folder as free for reuse, and remove all but the newest ``keep`` of the project."""
-    host.write(folder.released, msgspec.json.encode(Released(key, at)))
+    mark = msgspec.json.encode(Released(key, at))
+    if streaming(host) is not None:
+        for name in _release_there(host, folder, mark, keep):
+            host.remove(HostLayout(host.root).run(name).path)
+        return
+    host.write(folder.released, mark)
     for released in released_folders(host, key)[keep:]:
         host.remove(released.path)
+
+
+_RELEASE = """
+import json, os, sys
+mark, folder, keep = sys.stdin.read(), sys.argv[1], int(sys.argv[2])
+runs, name = os.path.split(folder)
+beside = os.path.join(folder, "." + os.urandom(8).hex())
+with open(beside, "w") as stream:
+    stream.write(mark)
+os.rename(beside, os.path.join(folder, "released.json"))
+free = []
+for each in sorted(os.listdir(runs), reverse=True):
+    try:
+        with open(os.path.join(runs, each, "released.json")) as stream:
+            if json.load(stream)["project"] == json.loads(mark)["project"]:
+                free.append(each)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+print(json.dumps(free[keep:]))
+"""
+
+
+def _release_there(host: Host, folder: RunFolder, mark: bytes, keep: int) -> list[str]:
+    """Mark a folder and name those that are too many: one question, where looking into each would be many."""
+    words = ["python3", "-I", "-S", "-c", _RELEASE, str(folder.path), str(keep)]
+    answer = host.run(words, input=mark)
+    try:
+        names = msgspec.json.decode(answer.stdout, type=list[str])
+    except msgspec.MsgspecError:
+        return []  # the disk may be full, or the folder gone: `clean` finds what stays
+    return [name for name in names if "/" not in name and not name.startswith(".")]

@@ -41,6 +41,11 @@ def inherited_variables(project: Path, environment: Mapping[str, str] | None = N
     return kept
 
 
+def inherited_there(login: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a login on another machine as a run there gets them."""
+    return {name: value for name, value in login.items() if name not in DROPPED}
+
+
 def _inside(entry: str, project: Path) -> bool:
     try:
         return (Path.cwd() / entry).resolve().is_relative_to(project)

@@ -10,6 +10,7 @@ readable_output()
 from invoke.collection import Collection  # noqa: E402 - after import_invoke, which makes it cheap
 
 from amltool.tasks.collection import collection  # noqa: E402
+from amltool.tasks.connecting import attach, detach  # noqa: E402
 from amltool.tasks.hooks import hooks  # noqa: E402
 from amltool.tasks.looking import check_history, compare, outputs, restore, runs, show  # noqa: E402
 from amltool.tasks.projects import check, clean, doctor, init, prepare, runconfig, targets  # noqa: E402
@@ -20,7 +21,7 @@ history.add_task(check_history)
 
 ns = Collection(
     init, check, submit, runs, show, logs, wait, cancel, outputs, compare, rerun, restore,
-    targets, runconfig, prepare, clean, doctor,
+    attach, detach, targets, runconfig, prepare, clean, doctor,
 )  # fmt: skip
 ns.add_collection(history)
 ns.add_collection(hooks)

@@ -47,15 +47,23 @@ def check(
     return Outcome(ExitCode.DONE if report["ok"] else ExitCode.MISTAKE)
 
 
-@task(help={"json": JSON_HELP})
-def targets(context: Context, *, json: bool = False) -> None:
+@task(help={"check": "also look whether each can be used now; exit 1 when one cannot", "json": JSON_HELP})
+def targets(context: Context, *, check: bool = False, json: bool = False) -> Outcome:
     """List the compute targets and the run configurations that use them."""
     from amltool.commands.opening import open_project
-    from amltool.commands.targets import list_targets
-    from amltool.render import targets_table
+    from amltool.render import checked_targets_table, targets_table
 
-    rows = list_targets(open_project())
-    print_json(rows) if json else print(targets_table(rows))
+    if not check:
+        from amltool.commands.targets import list_targets
+
+        rows = list_targets(open_project())
+        print_json(rows) if json else print(targets_table(rows))
+        return Outcome(ExitCode.DONE)
+    from amltool.commands.reaching import check_targets
+
+    checked = check_targets(open_project())
+    print_json(checked) if json else print(checked_targets_table(checked))
+    return Outcome(ExitCode.DONE if all(target.usable for target in checked) else ExitCode.MISTAKE)
 
 
 @task(

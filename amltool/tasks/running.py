@@ -169,7 +169,7 @@ def logs(context: Context, run: str = "@", *, follow: bool = False, path: str = 
     from amltool.commands.looking import console_of
     from amltool.commands.opening import open_project
 
-    write_bytes(console_of(open_project(), run, follow=follow, path=path))
+    write_bytes(console_of(open_project(), run, follow=follow, path=path, watcher=TerminalWatcher()))
 
 
 @task(help={"run": RUN_HELP})

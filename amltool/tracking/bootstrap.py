@@ -1,6 +1,7 @@
 """Starts the command of a run on any host, watches over it and says how it ended; standard library, Python 3.6.
 
     python -I -S bootstrap.py run FOLDER < spec.json     (one line; what is not a whole line has no effect)
+    python -I -S bootstrap.py launch FOLDER < spec.json  (the same in a process of its own; says how it is then)
     python -I -S bootstrap.py state FOLDER
     python -I -S bootstrap.py cancel FOLDER [--grace SECONDS]
 
@@ -32,20 +33,25 @@ from .supervision import run  # noqa: E402
 
 __all__ = ["cancel", "main", "run", "state"]
 
-USAGE = "bootstrap.py run|state|cancel FOLDER [--grace SECONDS]\n"
+USAGE = "bootstrap.py run|launch|state|cancel FOLDER [--grace SECONDS]\n"
 
 
 def main(arguments: "List[str]") -> int:
     """The command line; 0 unless it was called wrongly or nothing could be written."""
     verb, folder = arguments[:2] if len(arguments) > 1 else ("", "")
-    if verb == "run":
+    if verb in ("run", "launch"):
         try:
             line = sys.stdin.buffer.readline()  # not up to the end of the stream: who feeds a container cannot say it
             spec = loads(line if line.endswith(b"\n") else b"")
         except ValueError:  # whoever started us died before all of it was said: nothing must happen
             sys.stderr.write("bootstrap.py: standard input is not a whole spec\n")
             return 2
-        run(folder, spec)
+        if verb == "run":
+            run(folder, spec)
+        else:
+            from .launching import launch
+
+            sys.stdout.write(dumps(launch(folder, spec)) + "\n")
     elif verb == "state":
         sys.stdout.write(dumps(state(folder)) + "\n")
     elif verb == "cancel":

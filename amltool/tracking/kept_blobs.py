@@ -1,4 +1,4 @@
-"""Blobs that a host keeps between placings, in packs of Git or as files; standard library, Python 3.6."""
+"""Blobs that a host keeps between placings, as files or in packs of Git; standard library, Python 3.6."""
 
 import contextlib
 import errno
@@ -7,9 +7,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, cast
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, cast
 
-from .placing import CHUNK, GitCommand, remove_tree
+from .placing import GitCommand, answers_of, remove_tree
 
 MOST_PACKS = 20
 """More packs than this become one; each placing that sends something makes at least one."""
@@ -80,46 +80,53 @@ class BlobFiles:
             raise
 
     @contextlib.contextmanager
-    def answers(self, names: Sequence[str]) -> Iterator[Any]:
-        """What `placing.place` reads blobs from."""
-        answers = _Answers(self.path(name) for name in names)
-        try:
-            yield answers
-        finally:
-            answers.close()
+    def answers(self, names: Sequence[str], git: GitCommand) -> Iterator[Any]:
+        """What `placing.place` reads blobs from; what is not here is asked of Git."""
+        here = self.present(names)
+        with answers_of(git, [name for name in names if name not in here]) as elsewhere:
+            answers = _Answers((self.path(name) if name in here else "" for name in names), elsewhere)
+            try:
+                yield answers
+            finally:
+                answers.close()
 
     def remove_partial(self) -> None:
         """Remove what was cut short; only while nobody else receives."""
-        _remove(self.folder, lambda name: name.startswith(_PARTIAL))
+        _remove(self.folder, _partial(self.folder))
 
     def keep_only(self, names: Set[str]) -> None:
         """Remove all but these; only while nobody else uses what is here."""
         self.remove_partial()
         for start in _names(self.folder):
-            _remove(os.path.join(self.folder, start), lambda rest, start=start: start + rest not in names)  # type: ignore[misc]
+            folder = os.path.join(self.folder, start)
+            _remove(folder, [rest for rest in _names(folder) if start + rest not in names])
 
 
 class _Answers:
-    """Files, one after the other, in the form of ``git cat-file --batch``."""
+    """Files, one after the other, in the form of ``git cat-file --batch``; for no path, what that says itself."""
 
-    def __init__(self, paths: Iterator[str]) -> None:
+    def __init__(self, paths: Iterator[str], elsewhere: Any) -> None:
         self._paths = paths
-        self._stream = None  # type: Any
+        self._elsewhere = elsewhere
+        self._file: Any = None
 
     def readline(self) -> bytes:
         self.close()
-        try:
-            self._stream = open(next(self._paths), "rb", buffering=0)
-        except FileNotFoundError:
-            return b"missing\n"
-        return b"- blob %d\n" % os.fstat(self._stream.fileno()).st_size
+        path = next(self._paths)
+        if not path:
+            return cast(bytes, self._elsewhere.readline())
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the next
+        return b"- blob %d\n" % os.fstat(self._file.fileno()).st_size
 
     def read(self, size: int) -> bytes:
-        return cast(bytes, self._stream.read(size)) or b"\n"
+        if self._file is None:
+            return cast(bytes, self._elsewhere.read(size))
+        return cast(bytes, self._file.read(size)) or b"\n"
 
     def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        if self._file is not None:
+            self._file.close()
+        self._file = None
 
 
 class PackedBlobs:
@@ -131,7 +138,8 @@ class PackedBlobs:
         self._packs = os.path.join(folder, "objects", "pack")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         environment["LC_ALL"] = "C"
-        self.command = (["git", "--git-dir=" + folder], environment)  # type: GitCommand
+        # What a power cut takes is found damaged and sent again, so nothing has to wait for the disk (git 2.36 on).
+        self.command: GitCommand = (["git", "-c", "core.fsync=none", "--git-dir=" + folder], environment)
 
     def make(self) -> None:
         """Make the repository where there is none, whole or not at all."""
@@ -142,7 +150,7 @@ class PackedBlobs:
             made = ["init", "-q", "--bare", "--template="]
             if self._digits != 40:
                 made.append("--object-format=sha256")
-            self._run(made + [beside])
+            self._run([*made, beside])
             os.makedirs(os.path.join(beside, "objects", "pack"), exist_ok=True)
             with contextlib.suppress(FileExistsError, OSError):  # somebody else was faster
                 os.rename(beside, self.folder)
@@ -169,11 +177,13 @@ class PackedBlobs:
             process = self._start(["index-pack", "--stdin", "--fix-thin", "--strict"], errors)
             stdin = cast(Any, process.stdin)
             try:
-                with contextlib.suppress(BrokenPipeError):
+                with contextlib.suppress(BrokenPipeError):  # Git gave up, and says why
                     for block in blocks:
                         stdin.write(block)
+                with contextlib.suppress(BrokenPipeError):
                     stdin.close()
-                process.communicate()
+                process.stdout.read()
+                process.wait()
             except BaseException:
                 process.kill()
                 process.wait()
@@ -183,7 +193,7 @@ class PackedBlobs:
 
     def remove_partial(self) -> None:
         """Remove what was cut short; only while nobody else receives."""
-        _remove(self._packs, lambda name: name.startswith(_PARTIAL))
+        _remove(self._packs, _partial(self._packs))
 
     def is_long(self, enough: int) -> bool:
         """Whether what is here is better packed anew: too many packs, or more than ``enough`` bytes."""
@@ -195,12 +205,10 @@ class PackedBlobs:
         """Bring these into one pack and remove the rest; only while nobody else uses what is here."""
         self.remove_partial()
         before = _names(self._packs)
-        asked = "".join(object_id + "\n" for object_id in sorted(self.present(ids)))
+        asked = "".join(object_id + "\n" for object_id in sorted(self.present(ids))).encode("ascii")
         packing = ["pack-objects", "-q", "--window=0", "--delta-base-offset", os.path.join(self._packs, "pack")]
-        name = self._run(packing, asked.encode("ascii")).decode("ascii").strip() if asked else "none"
-        for old in sorted(before, reverse=True):  # a pack before its index: what has no pack is not looked at
-            if not old.startswith("pack-" + name):
-                os.unlink(os.path.join(self._packs, old))
+        made = ["pack-" + name for name in self._run(packing, asked).decode("ascii").split()] if asked else []
+        _remove(self._packs, [old for old in before if os.path.splitext(old)[0] not in made])
 
     def _run(self, arguments: List[str], given: bytes = b"") -> bytes:
         with tempfile.TemporaryFile() as errors:
@@ -249,11 +257,11 @@ def _names(folder: str) -> List[str]:
         return []
 
 
-def _remove(folder: str, chosen: Callable[[str], bool]) -> None:
-    for name in _names(folder):
-        path = os.path.join(folder, name)
-        if chosen(name) and not os.path.isdir(path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+def _partial(folder: str) -> List[str]:
+    return [name for name in _names(folder) if name.startswith(_PARTIAL)]
 
 
+def _remove(folder: str, names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))

@@ -1,64 +1,142 @@
-"""The objects a host keeps of the snapshots placed there, so that the next one costs what is new; Python 3.6.
+"""What a host keeps of the snapshots placed there, so that the next one costs what is new; Python 3.6.
 
     FOLDER/objects.git   where the host has Git: a bare repository of packs without one ref
-    FOLDER/blobs/ab/cd…  where it has none: one file a blob, under its id
-    FOLDER/large/…       the content of Git LFS pointers, under its SHA-256
-    FOLDER/lists/TREE    what the last few placed trees held: what they name is kept, the rest goes
+    FOLDER/blobs/ab/cd…  where it has none, and for what Git cannot make smaller: one file a blob, under its id
+    FOLDER/large/ab/cd…  the content of Git LFS pointers, under its SHA-256
+    FOLDER/lists/TREE    what the last few placed trees held: what they name stays, the rest may go
 
-All of it is a cache: nothing here is believed without its hash, and it can be deleted at any time.
+All of it is a cache: nothing in it is believed without its hash, and it can be deleted at any time.
 """
 
 import contextlib
-import errno
-import hashlib
+import fcntl
 import json
 import os
-import shutil
-import subprocess
 import zlib
-from typing import IO, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Sequence, Set
 
-from .placing import CHUNK, remove_tree
+from .kept_blobs import OLDEST_GIT, BlobFiles, NotWhatItSaysError, PackedBlobs, blob_hash, content_hash, git_version
+from .placing import File, remove_tree
 
 KEPT_TREES = 5
 """So many of the trees that were placed last stay whole."""
-MOST_PACKS = 20
-"""More packs than this become one; each placing that sends something makes at least one."""
-OLDEST_GIT = (2, 11)
-"""``cat-file --batch --buffer`` came with 2.6; older ones than this are not tried."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_SAID = {b"No space left on device": errno.ENOSPC, b"Disk quota exceeded": errno.EDQUOT}
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-
-
-class NotWhatItSaysError(Exception):
-    """What was received is not what its name says, or Git refused it."""
+SPARE = 64 << 20
+"""Packs may hold so many bytes more than twice what the kept trees weigh before they are packed anew."""
 
 
 class KeptObjects:
-    """The cache of one project on this machine; ``digits`` is the length of an object id."""
+    """The cache of one project on this machine; ``digits`` is the length of an object id there."""
 
     def __init__(self, folder: str, digits: int) -> None:
         self.folder = folder
-        self.repository = os.path.join(folder, "objects.git")
-        self._digits = digits
-        for name in ("lists", "blobs", "large"):
-            os.makedirs(os.path.join(folder, name), exist_ok=True)
+        self.large = BlobFiles(os.path.join(folder, "large"), content_hash)
+        self._lists = os.path.join(folder, "lists")
+        self.files = BlobFiles(os.path.join(folder, "blobs"), blob_hash)
+        for name in (self._lists, self.large.folder, self.files.folder):
+            os.makedirs(name, exist_ok=True)
+        version = git_version()
+        self.has_git = version is not None and version >= OLDEST_GIT
+        self.packs = PackedBlobs(os.path.join(folder, "objects.git"), digits)
+        if self.has_git:
+            try:
+                self.packs.make()
+            except NotWhatItSaysError:  # a Git that does not know SHA-256
+                self.has_git = False
+
+    def answers(self, ids: Sequence[str]) -> ContextManager[Any]:
+        """What `placing.place` reads blobs from."""
+        return self.files.answers(ids, self.packs.command)
+
+    def present(self, ids: Iterable[str]) -> Set[str]:
+        """Which blobs are here."""
+        found = self.files.present(ids)
+        return found | self.packs.present(set(ids) - found) if self.has_git else found
 
     @contextlib.contextmanager
-    def in_use(self) -> Iterator["Optional[int]"]:
-        """While the block runs, what is here stays; gives the lock, ``None`` where the file system has none."""
-        handle = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def in_use(self) -> Iterator[int]:
+        """While the block runs, nobody takes anything away; gives the lock."""
+        lock = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                import fcntl
-
-                fcntl.flock(handle, fcntl.LOCK_SH)
-                yield handle
-            except (ImportError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-                    raise
-                yield None
+            if _lock(lock, fcntl.LOCK_EX):
+                for kept in (self.packs, self.files, self.large):
+                    kept.remove_partial()
+            _lock(lock, fcntl.LOCK_SH, wait=True)
+            yield lock
         finally:
-            os.close(handle)
+            os.close(lock)
+
+    def earlier(self, paths: Iterable[str]) -> Dict[str, str]:
+        """The blobs that these paths had in the trees placed last, where they are in packs; the newest each."""
+        wanted = set(paths)
+        found: Dict[str, str] = {}
+        for tree in self._recent():
+            if not wanted:
+                break
+            for path, _, object_id, _ in self._read(tree):
+                if path in wanted:
+                    wanted.discard(path)
+                    found[path] = object_id
+        present = self.packs.present(set(found.values())) if self.has_git else set()
+        return {path: object_id for path, object_id in found.items() if object_id in present}
+
+    def note(self, tree: str, files: Sequence[File], large: Mapping[str, Any]) -> None:
+        """Remember what a tree holds that was placed now."""
+        place = os.path.join(self._lists, tree)
+        if os.path.exists(place):
+            os.utime(place)
+            return
+        beside = os.path.join(self.folder, "tmp_" + os.urandom(8).hex())
+        with open(beside, "wb") as stream:
+            stream.write(zlib.compress(json.dumps({"files": files, "large": large}).encode("ascii"), 1))
+        os.rename(beside, place)
+
+    def tidy(self, lock: int) -> None:
+        """Take away what only trees of long ago need, unless somebody else is using what is here."""
+        recent = self._recent()
+        for tree in recent[KEPT_TREES:]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._lists, tree))
+        sizes: Dict[str, int] = {}
+        large: Set[str] = set()
+        for tree in recent[:KEPT_TREES]:
+            sizes.update((object_id, size) for _, _, object_id, size in self._read(tree))
+            large.update(self._read(tree, "large"))
+        is_long = self.packs.is_long(2 * sum(sizes.values()) + SPARE)
+        if (is_long or len(recent) > KEPT_TREES) and _lock(lock, fcntl.LOCK_EX):
+            if is_long:
+                self.packs.keep_only(set(sizes))
+            self.files.keep_only(set(sizes))
+            self.large.keep_only(large)
+
+    def discard(self) -> None:
+        """Throw all of it away: something in it is damaged. Whoever uses it now notices, and starts anew."""
+        aside = "%s.damaged.%s" % (self.folder, os.urandom(4).hex())
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.folder, aside)
+            remove_tree(aside)
+
+    def _recent(self) -> List[str]:
+        def age(tree: str) -> int:
+            try:
+                return -os.stat(os.path.join(self._lists, tree)).st_mtime_ns
+            except FileNotFoundError:
+                return 0
+
+        return sorted(os.listdir(self._lists), key=age)
+
+    def _read(self, tree: str, what: str = "files") -> Any:
+        try:
+            with open(os.path.join(self._lists, tree), "rb") as stream:
+                found = json.loads(zlib.decompress(stream.read()).decode("ascii"))
+            return found[what] if what == "files" else [sha256 for sha256, _ in found[what].values()]
+        except (OSError, ValueError, KeyError, zlib.error):
+            return []
+
+
+def _lock(lock: int, kind: int, wait: bool = False) -> bool:
+    """Whether the lock was had; where the file system knows none it never is, and nothing is ever taken away."""
+    try:
+        fcntl.flock(lock, kind if wait else kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -210,7 +210,7 @@ def _write(
     progress: Optional[Callable[[int, int], None]],
 ) -> Dict[str, Seen]:
     seen = {}  # type: Dict[str, Seen]
-    with _answers(git, [entry[2] for entry in missing if entry[0] not in large_files]) as answers:
+    with answers_of(git, [entry[2] for entry in missing if entry[0] not in large_files]) as answers:
         for path, mode, object_id, size in missing:
             _make_folders(work, path, folders)
             if path in large_files:
@@ -224,7 +224,8 @@ def _write(
 
 
 @contextlib.contextmanager
-def _answers(git: Union[GitCommand, Blobs], ids: Sequence[str]) -> Iterator[Any]:
+def answers_of(git: Union[GitCommand, Blobs], ids: Sequence[str]) -> Iterator[Any]:
+    """The stream that answers for blobs; ``None`` where Git would be asked for nothing."""
     if callable(git):
         with git(ids) as answers:
             yield answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +10,7 @@ import pytest
 
 from amltool.hosts.base import CommandResult, Host
 from amltool.hosts.local import LocalHost
+from amltool.hosts.ssh import SshHost
 from amltool.testing.hosts import FakeHost, HostContract
 
 
@@ -21,6 +23,18 @@ class TestLocalHost(HostContract):
     def place(self, tmp_path: Path) -> PurePosixPath:
         (tmp_path / "place").mkdir()
         return PurePosixPath(tmp_path / "place")
+
+
+class TestSshHost(HostContract):
+    @pytest.fixture
+    def host(self, ssh_host: SshHost) -> Host:
+        return ssh_host
+
+    @pytest.fixture
+    def place(self, ssh_host: SshHost) -> PurePosixPath:
+        folder = ssh_host.root / os.urandom(4).hex()
+        ssh_host.make_folder(folder)
+        return folder
 
 
 class TestFakeHost(HostContract):

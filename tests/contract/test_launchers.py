@@ -17,6 +17,7 @@ import amltool.tracking.bootstrap
 from amltool.containers.daemon import DockerDaemon
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
+from amltool.hosts.ssh import SshHost
 from amltool.launchers.base import Launcher
 from amltool.launchers.container import ContainerLauncher
 from amltool.launchers.container_spec import ContainerSettings
@@ -34,6 +35,7 @@ from amltool.testing.launchers import (
 )
 from amltool.testing.processes import ProcessContract
 from amltool.tracking import travel
+from tests.components.ssh_machine import SshMachine
 
 BOOTSTRAP = PurePosixPath(amltool.tracking.bootstrap.__file__)
 
@@ -80,6 +82,32 @@ class TestProcessLauncherOnAnyHost(TestProcessLauncher):
     def launcher(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> Launcher:
         monkeypatch.setattr("amltool.launchers.process.LocalHost", type("NoHost", (), {}))
         return ProcessLauncher(BOOTSTRAP, sys.executable)
+
+
+class TestProcessLauncherOverSsh(ProcessContract):
+    """On another machine, which has no file of this one."""
+
+    @pytest.fixture
+    def host(self, ssh_host: SshHost) -> Host:
+        return ssh_host
+
+    @pytest.fixture
+    def launcher(self, host: Host) -> Launcher:
+        return ProcessLauncher(lambda: PurePosixPath(travel.install(host).bootstrap))
+
+    @pytest.fixture
+    def commands(self) -> RealCommands:
+        return RealCommands("python3")
+
+    @pytest.fixture
+    def given(self) -> Mapping[str, Any]:
+        return {"environment": {"PATH": "/usr/local/bin:/usr/bin:/bin"}}
+
+    def lose(self, run: Runs, folder: RunFolder) -> None:
+        run.host.run(["sh", "-c", 'kill -KILL "$0"', str(json.loads(run.host.read(folder.start))["pid"])])
+
+    def work_in_run(self, folder: RunFolder) -> str:
+        return str(folder.work)
 
 
 class TestContainerLauncher(ProcessContract):
@@ -140,6 +168,23 @@ class TestContainerLauncher(ProcessContract):
     def added_variables(self) -> dict[str, str]:
         name = "root" if os.getuid() == 0 else "amltool"
         return {"HOME": str(RUN_IN_CONTAINER.home), "USER": name, "LOGNAME": name}
+
+
+class TestContainerLauncherOverSsh(TestContainerLauncher):
+    """In containers of another machine's daemon, which is asked over SSH."""
+
+    @pytest.fixture
+    def host(self, ssh_host: SshHost) -> Host:
+        return ssh_host
+
+    @pytest.fixture
+    def launcher(self, host: Host, ssh_docker: SshMachine) -> Launcher:
+        self.daemon = DockerDaemon(host)
+        settings = ContainerSettings(library=travel.install(host).folder, network="none")
+        return ContainerLauncher(self.daemon, settings)
+
+    def added_variables(self) -> dict[str, str]:
+        return {"HOME": str(RUN_IN_CONTAINER.home), "USER": "amltool", "LOGNAME": "amltool"}
 
 
 class TestContainerLauncherCopying(TestContainerLauncher):

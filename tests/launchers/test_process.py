@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -96,11 +97,16 @@ def test_a_run_gets_nothing_of_our_own_environment(run: Runs, monkeypatch: pytes
 def test_no_secret_is_on_a_command_line(run: Runs) -> None:
     host = FakeHost()
     folder = RunFolder(host.root / "runs" / "R")
-    host.write(folder.start, b"{}")
-    host.programs["python3"] = lambda command, content: CommandResult(0, b"", b"")
+    ran: list[tuple[Sequence[str], bytes]] = []
+
+    def bootstrap(command: Sequence[str], content: bytes) -> CommandResult:
+        ran.append((command, content))
+        return CommandResult(0, b'{"state": "running"}', b"")
+
+    host.programs["python3"] = bootstrap
     launch = Launch(run_id="R", folder=folder, command=["x"], environment={"TOKEN": "hunter22"}, secrets=["hunter22"])
     ProcessLauncher(BOOTSTRAP).start(host, launch)
-    ((command, content),) = host.started
+    ((command, content),) = ran
     assert "hunter22" not in " ".join(command)
     assert b"hunter22" in content
 

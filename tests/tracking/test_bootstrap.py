@@ -96,7 +96,7 @@ def test_half_a_spec_starts_nothing(folder: Path) -> None:
 def test_a_wrong_call_says_how_to_call_it(folder: Path) -> None:
     called = call("dance", folder)
     assert called.returncode == 2
-    assert called.stderr.startswith(b"bootstrap.py run|state|cancel FOLDER")
+    assert called.stderr.startswith(b"bootstrap.py run|launch|state|cancel FOLDER")
 
 
 def test_a_work_folder_that_is_not_there_is_said(folder: Path) -> None:
@@ -540,3 +540,27 @@ def test_only_what_may_begin_a_secret_is_held_back() -> None:
     assert redactor.redact(b"hunter2") == b""
     assert redactor.redact(b"2") == b"[redacted]"
     assert redactor.redact(b"") == b""
+
+
+def test_a_launch_says_that_a_run_began_and_lets_go_of_it(folder: Path) -> None:
+    begun = time.monotonic()
+    done = call("launch", folder, content=spec("sleep", "1"))
+    assert json.loads(done.stdout) == {"state": "running"}
+    assert time.monotonic() - begun < 0.9
+    while not (folder / "exit.json").exists() and time.monotonic() - begun < 20:
+        time.sleep(0.01)
+    assert json.loads((folder / "exit.json").read_bytes())["exit_code"] == 0
+
+
+def test_a_launch_of_a_short_run_says_how_it_ended(folder: Path) -> None:
+    done = json.loads(call("launch", folder, content=spec("sh", "-c", "exit 3")).stdout)
+    assert (done["state"], done["exit"]["exit_code"]) == ("ended", 3)
+
+
+def test_a_launch_without_a_folder_says_so(folder: Path) -> None:
+    assert json.loads(call("launch", folder / "none", content=spec("true")).stdout) == {"state": "nowhere"}
+
+
+def test_a_launch_of_half_a_spec_has_no_effect(folder: Path) -> None:
+    assert call("launch", folder, content=spec("true")[:-1]).returncode == 2
+    assert not (folder / "start.json").exists()

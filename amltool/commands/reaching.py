@@ -1,0 +1,203 @@
+"""Whether compute targets can be used now: reachable, their Docker or Python, the room that is left."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amltool.commands.opening import Opened, read_computes
+from amltool.commands.targets import run_configurations_of_targets
+from amltool.errors import TargetError, UserError
+
+if TYPE_CHECKING:
+    from amltool.configuration.compute import ComputeTarget
+    from amltool.hosts.ssh import SshHost
+
+CHECK_S = 13.0
+"""For all targets together: a network that swallows everything is told within 15 s (RELIABILITY)."""
+DISK_S = 10.0
+LITTLE = 1 << 30
+"""Bytes: less room than this is a warning, as `doctor` has it."""
+SILENT = "It did not answer within {:g} seconds."
+WHEN_SILENT = "Look at the network and whether the machine is up; runs there are not touched by this."
+_FREE = (
+    "import os,sys;p=sys.argv[1]\nwhile not os.path.exists(p):p=os.path.dirname(p)\n"
+    "s=os.statvfs(p);print(s.f_bavail*s.f_frsize)"
+)
+
+
+class TargetState(str, Enum):
+    """What looking at a compute target came to; an unreachable one may be as good as ever."""
+
+    OK = "ok"
+    WARNING = "warning"
+    UNREACHABLE = "unreachable"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTarget:
+    """A compute target as it was found; ``free`` is bytes on the disk of its ``root``, ``None`` where nobody said."""
+
+    name: str
+    type: str | None
+    address: str | None
+    state: TargetState
+    message: str
+    remedy: str = ""
+    free: int | None = None
+    run_configurations: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        return self.state in (TargetState.OK, TargetState.WARNING)
+
+
+def check_targets(opened: Opened) -> list[CheckedTarget]:
+    """Look at every compute target of the project, all at once, for at most `CHECK_S` seconds."""
+    from amltool.configuration.choosing import list_compute_targets
+    from amltool.configuration.folder import working_files
+
+    used_by = run_configurations_of_targets(opened)
+    looks = {
+        name: _Look(opened, name, tuple(used_by.get(name, ())))
+        for name in list_compute_targets(working_files(opened.project.root))
+    }
+    until = time.monotonic() + CHECK_S
+    for look in looks.values():
+        look.begin()
+    return [look.result(until) for look in looks.values()]
+
+
+def works_there(compute: ComputeTarget, host: SshHost) -> str:
+    """What a run on this machine would use: its Docker, or its Python.
+
+    Raises:
+        UserError: it is not there, or not for this user; says what to do.
+        TargetError: it does not answer.
+    """
+    if compute.in_container:
+        from amltool.containers.daemon import DockerDaemon
+
+        return f"Docker {DockerDaemon(host).version()}"
+    facts = host.facts()
+    if not compute.user_managed_environment:
+        return f"Python {facts.python_version} ({facts.python}) to build environments with"
+    from amltool.environments.base import EnvironmentRequest
+    from amltool.environments.interpreter_there import InterpreterThere
+    from amltool.environments.lock import lock_from
+    from amltool.environments.login import Login
+
+    there = InterpreterThere(compute.python_location, Login(host), compute.spark_submit_location)
+    found = there.find(host, EnvironmentRequest(read=lambda _: None))
+    return f"Python {lock_from(found.lock).version} ({found.python[0]})"
+
+
+class _Look:
+    """A look at one compute target, which may wait for a network."""
+
+    def __init__(self, opened: Opened, name: str, run_configurations: tuple[str, ...]) -> None:
+        self._opened = opened
+        self._run_configurations = run_configurations
+        self._found = CheckedTarget(name, None, None, TargetState.UNREACHABLE, SILENT.format(CHECK_S), WHEN_SILENT)
+        self._failed: BaseException | None = None
+        # a daemon: one that still waits must not keep the command from ending
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def result(self, until: float) -> CheckedTarget:
+        """What was found by then (`time.monotonic`)."""
+        self._thread.join(max(0.0, until - time.monotonic()))
+        if self._failed is not None:
+            raise self._failed
+        return replace(self._found, run_configurations=self._run_configurations)
+
+    def _look(self) -> None:
+        name = self._found.name
+        try:
+            (compute,) = read_computes(self._opened.project.root, name)
+            self._found = _row(compute, TargetState.UNREACHABLE, self._found.message, self._found.remedy)
+            self._found = _checked(compute)
+        except UserError as error:  # its .compute cannot be read
+            self._found = CheckedTarget(name, None, None, TargetState.ERROR, error.what, error.remedy)
+        except BaseException as error:  # it is raised where somebody sees it
+            self._failed = error
+
+
+def _checked(compute: ComputeTarget) -> CheckedTarget:
+    from amltool.targets import TARGETS
+
+    if compute.type not in TARGETS:
+        missing = f"{compute.type.value} is not in this version of amltool yet."
+        return _row(compute, TargetState.WARNING, missing)
+    return _over_ssh(compute) if compute.over_ssh else _here(compute)
+
+
+def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
+    from amltool.hosts.ssh import SshHost
+    from amltool.targets.over_ssh import ssh_settings
+
+    try:
+        host = SshHost(ssh_settings(compute), compute.root)
+        host.connect()
+    except TargetError as error:
+        return _row(compute, TargetState.UNREACHABLE, error.what, error.remedy)
+    except UserError as error:
+        return _row(compute, TargetState.ERROR, error.what, error.remedy)
+    with closing(host):
+        try:
+            free = _free_there(host)
+            return _with_room(compute, works_there(compute, host), free)
+        except UserError as error:
+            return _row(compute, TargetState.ERROR, error.what, error.remedy)
+
+
+def _free_there(host: SshHost) -> int | None:
+    words = [host.facts().python, "-I", "-S", "-c", _FREE, str(host.root)]
+    said = host.run(words, timeout_s=DISK_S).stdout.strip()
+    return int(said) if said.isdigit() else None
+
+
+def _here(compute: ComputeTarget) -> CheckedTarget:
+    """As `doctor` says it, and the room that is left."""
+    from amltool.commands.doctor import docker_of, interpreter_of
+    from amltool.hosts.local import LocalHost
+
+    finding = interpreter_of(compute) or docker_of(compute)
+    root = Path(LocalHost(Path(compute.root).expanduser() if compute.root else None).root)
+    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if finding is None:
+        return _with_room(compute, compute.type.value, free)
+    if finding.level == "ok":
+        return _with_room(compute, finding.message, free)
+    # what doctor can only warn of (nobody may want this target) keeps a run from starting
+    return _row(compute, TargetState.ERROR, finding.message, finding.remedy, free)
+
+
+def _with_room(compute: ComputeTarget, works: str, free: int | None) -> CheckedTarget:
+    if free is not None and free < LITTLE:
+        remedy = f"Make room: amltool clean --target {compute.name}"
+        return _row(compute, TargetState.WARNING, f"{works}; less than 1 GB is free.", remedy, free)
+    return _row(compute, TargetState.OK, works, free=free)
+
+
+def _row(
+    compute: ComputeTarget, state: TargetState, message: str, remedy: str = "", free: int | None = None
+) -> CheckedTarget:
+    return CheckedTarget(compute.name, compute.type.value, _address(compute), state, message, remedy, free)
+
+
+def _address(compute: ComputeTarget) -> str | None:
+    from amltool.configuration.addresses import write_address
+    from amltool.configuration.compute import DEFAULT_PORT
+
+    return write_address(compute.address, compute.port, DEFAULT_PORT) if compute.address else None

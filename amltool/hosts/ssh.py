@@ -1,0 +1,300 @@
+"""A machine over SSH as a host: the one door to SSH.
+
+One connection, made at the first need, carries everything: a small Python program on the machine (`there`) answers
+requests over one channel, one round trip each, with exact names and no link followed; commands whose streams we keep
+have channels of their own. A connection that went away is made anew; what may be done twice is then asked again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, TypeVar, cast
+
+import msgspec
+
+from amltool.errors import TargetError
+from amltool.hosts.base import CommandResult, FileKind, FileOnHost
+from amltool.hosts.ssh_connection import SshConnection, connect
+from amltool.hosts.ssh_failures import BusyError, LostError, understood
+from amltool.hosts.ssh_host_keys import USUAL_PORT
+from amltool.hosts.ssh_login import Login
+from amltool.hosts.ssh_requests import Pending, Requests
+from amltool.hosts.ssh_settings import HostFacts, SshSettings
+from amltool.hosts.ssh_stream import FIRST_BLOCK, RemoteFile, SshStream
+
+__all__ = ["HostFacts", "SshHost", "SshSettings", "SshStream"]
+
+ROOT = "~/.amltool"
+PATIENCE_S = 5.0
+"""How long a connection that went away is tried again, from one attempt to the next a little longer."""
+FIRST_PAUSE_S = 0.1
+Got = TypeVar("Got")
+Written = tuple[PurePosixPath, bytes, int]
+_Entry = tuple[str, FileKind, int, int, int, int, int]
+
+
+class _Ran(msgspec.Struct, frozen=True):
+    """What a command came to; ``stdout`` is how many of the bytes are its output, the others are complaints."""
+
+    exit_code: int = 0
+    stdout: int = 0
+    over_time: bool = False
+
+
+class SshHost:
+    """A machine over SSH; ``root`` is ``~/.amltool`` there unless said otherwise. For many threads."""
+
+    def __init__(self, settings: SshSettings, root: str | PurePosixPath | None = None) -> None:
+        self._settings = settings
+        self._root = PurePosixPath(root or ROOT)
+        self._login = Login(settings)
+        self._connection: SshConnection | None = None
+        self._requests: Requests | None = None
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._failed: tuple[float, TargetError] | None = None
+        self.round_trips = 0
+        """How often an answer was waited for, connecting aside."""
+
+    @property
+    def name(self) -> str:
+        port = self._settings.port or USUAL_PORT
+        return self._settings.address if port == USUAL_PORT else f"{self._settings.address}:{port}"
+
+    @property
+    def root(self) -> PurePosixPath:
+        first, *rest = self._root.parts
+        if first == "~":
+            return PurePosixPath(self.facts().home, *rest)
+        return self._root if self._root.is_absolute() else PurePosixPath(self.facts().home, self._root)
+
+    def connect(self) -> None:
+        """Be ready to ask.
+
+        Raises:
+            TargetError: the machine does not answer.
+            UserError: it is not the one it should be, does not let us in, or has no Python.
+        """
+        self._reached()
+
+    def close(self) -> None:
+        """End the connection; the next request makes a new one."""
+        with self._lock:
+            self._drop()
+
+    def facts(self) -> HostFacts:
+        """What the machine says of itself; came with the connection."""
+        return self._reached().facts
+
+    def open_stream(self, command: Sequence[str]) -> SshStream:
+        """Start a command in a channel of its own and keep its streams.
+
+        Raises:
+            TargetError: the machine does not answer, or opens no more sessions.
+        """
+        self._reached()
+        with self._lock:
+            connection = self._connection
+        if connection is None:
+            raise LostError(f"{self.name} is unreachable: the connection was closed.", "Run the same command again.")
+        return SshStream(connection.open_channel(), command, self.name)
+
+    def run(self, command: Sequence[str], *, input: bytes = b"", timeout_s: float | None = None) -> CommandResult:
+        """As `Host.run`; what a command over its time started is ended with it (its whole session).
+
+        Raises:
+            TargetError: it took longer than ``timeout_s``, or the connection went away: it was then ended there.
+            FileNotFoundError: there is no such program.
+        """
+        header, said = self._once("run", input, command=list(command), timeout_s=timeout_s)
+        with understood(self.name):
+            ran = msgspec.convert(header, _Ran)
+        if ran.over_time:
+            raise TargetError(
+                f"{command[0]} did not end within {timeout_s:g} s on {self.name}.", "Try again, or look what holds it."
+            )
+        return CommandResult(ran.exit_code, said[: ran.stdout], said[ran.stdout :])
+
+    def start(self, command: Sequence[str], *, input: bytes = b"") -> None:
+        """As `Host.start`; the command starts in ``/``, and neither our end nor that of the connection ends it.
+
+        Raises:
+            TargetError: the machine does not answer; when the connection went away it may have started.
+            FileNotFoundError: there is no such program.
+        """
+        self._once("start", input, command=list(command))
+
+    def read(self, path: PurePosixPath, offset: int = 0, limit: int | None = None) -> bytes:
+        return self._again("read", path=str(path), offset=offset, limit=limit)[1]
+
+    def read_many(self, paths: Iterable[PurePosixPath]) -> list[bytes | OSError]:
+        """Read several files in one round trip; what cannot be read is its error."""
+
+        def ask(requests: Requests) -> list[bytes | OSError]:
+            asked = [requests.begin("read", path=str(path), offset=0, limit=None) for path in wanted]
+            return [_content_or_error(pending) for pending in asked]
+
+        wanted = list(paths)
+        return self._twice(ask)
+
+    def write(self, path: PurePosixPath, content: bytes, mode: int = 0o644) -> None:
+        """As `Host.write`; the content is on the machine's disk when this returns."""
+        self._again("write", content, path=str(path), mode=mode)
+
+    def write_many(self, files: Iterable[Written]) -> None:
+        """Write several files (path, content, mode), each whole, in one round trip.
+
+        Raises:
+            OSError: one could not be written; the others were.
+        """
+
+        def ask(requests: Requests) -> None:
+            asked = [requests.begin("write", content, path=str(path), mode=mode) for path, content, mode in wanted]
+            errors = [error for error in map(_content_or_error, asked) if isinstance(error, OSError)]
+            if errors:
+                raise errors[0]
+
+        wanted = list(files)
+        self._twice(ask)
+
+    def make_folder(self, path: PurePosixPath) -> None:
+        self._again("make_folder", path=str(path))
+
+    def exists(self, path: PurePosixPath) -> bool:
+        return bool(self._again("exists", path=str(path))[0].get("exists"))
+
+    def names(self, folder: PurePosixPath) -> list[str]:
+        body = self._again("names", path=str(folder))[1]
+        with understood(self.name):
+            return msgspec.convert(json.loads(body), list[str])
+
+    def rename(self, source: PurePosixPath, destination: PurePosixPath) -> None:
+        """As `Host.rename`.
+
+        Raises:
+            FileNotFoundError: there is no ``source``.
+            FileExistsError: a folder would replace what is there.
+            TargetError: the machine does not answer; when the connection went away it may have been renamed.
+        """
+        self._once("rename", source=str(source), destination=str(destination))
+
+    def remove(self, path: PurePosixPath) -> None:
+        self._again("remove", path=str(path))
+
+    def walk(self, folder: PurePosixPath) -> Iterator[FileOnHost]:
+        """As `Host.walk`; the entries come in blocks while they are looked at.
+
+        Raises:
+            TargetError: the machine does not answer, or gives a name that leads out of the folder.
+        """
+        try:
+            parts = self._begin("walk", path=str(folder)).parts()
+            first = next(parts)
+        except LostError:
+            parts = self._begin("walk", path=str(folder)).parts()
+            first = next(parts)
+        yield from self._found(first[1])
+        for _, body in parts:
+            yield from self._found(body)
+
+    @contextlib.contextmanager
+    def open(self, folder: PurePosixPath, path: str) -> Iterator[BinaryIO]:
+        def ask(requests: Requests) -> tuple[Requests, dict[str, Any], bytes]:
+            pending = requests.begin("open", folder=str(folder), path=path, size=FIRST_BLOCK)
+            return (requests, *pending.whole())
+
+        requests, header, first = self._twice(ask)
+        if "handle" not in header:
+            yield io.BytesIO(first)
+            return
+        with RemoteFile(requests, header["handle"], first) as file:
+            yield cast("BinaryIO", io.BufferedReader(file, FIRST_BLOCK))
+
+    def _found(self, body: bytes) -> list[FileOnHost]:
+        with understood(self.name):
+            entries = msgspec.convert(json.loads(body), list[_Entry])
+        for path, *_ in entries:
+            if not path or path.startswith("/") or ".." in path.split("/"):  # not trusted with our folders
+                raise TargetError(f"{self.name} names a file outside the folder: {path!r}.", "Look who else uses it.")
+        return [FileOnHost(*entry) for entry in entries]
+
+    def _begin(self, operation: str, **values: Any) -> Pending:
+        self.round_trips += 1
+        return self._reached().begin(operation, **values)
+
+    def _once(self, operation: str, body: bytes = b"", **values: Any) -> tuple[dict[str, Any], bytes]:
+        """Ask for what must not be done twice."""
+        self.round_trips += 1
+        return self._reached().begin(operation, body, **values).whole()
+
+    def _again(self, operation: str, body: bytes = b"", **values: Any) -> tuple[dict[str, Any], bytes]:
+        """Ask for what may be done twice: when the connection went away, over a new one."""
+        return self._twice(lambda requests: requests.begin(operation, body, **values).whole())
+
+    def _twice(self, ask: Callable[[Requests], Got]) -> Got:
+        self.round_trips += 1
+        try:
+            return ask(self._reached())
+        except LostError:
+            return ask(self._reached())
+
+    def _reached(self) -> Requests:
+        requests = self._requests
+        if requests is not None and requests.is_alive and self._process == os.getpid():
+            return requests
+        asked = time.monotonic()
+        with self._lock:
+            if self._process != os.getpid():  # a fork: the connection is our parent's
+                self._connection, self._requests, self._process = None, None, os.getpid()
+            if self._requests is not None and self._requests.is_alive:
+                return self._requests
+            if self._failed is not None and self._failed[0] >= asked:  # another thread just tried for all of us
+                raise self._failed[1]
+            was_there = self._requests is not None
+            self._drop()
+            try:
+                return self._connect(was_there=was_there)
+            except TargetError as error:
+                self._failed = (time.monotonic(), error)
+                raise
+
+    def _connect(self, *, was_there: bool) -> Requests:
+        """Connect; a machine that was there a moment ago, or that has too many guests, is tried again for a while."""
+        until, pause_s = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
+        while True:
+            try:
+                self._connection = connect(self._settings, self._login)
+                self._requests = Requests(self._connection.open_channel(), self.name)
+                return self._requests
+            except TargetError as error:
+                self._drop()
+                is_worth_it = was_there or isinstance(error, BusyError)
+                if not is_worth_it or time.monotonic() + pause_s > until:
+                    raise
+                time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 (no secret; so that many do not come at once)
+                pause_s *= 2
+            except BaseException:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        if self._requests is not None:
+            self._requests.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def _content_or_error(pending: Pending) -> bytes | OSError:
+    try:
+        return pending.whole()[1]
+    except OSError as error:
+        return error

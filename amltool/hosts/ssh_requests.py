@@ -1,0 +1,291 @@
+"""Requests to the part of amltool on the host and its answers, for many threads over one channel."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import queue
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from amltool.errors import TargetError, UserError
+from amltool.hosts.ssh_failures import failures_of, lost, understood
+from amltool.hosts.ssh_settings import HostFacts
+from amltool.hosts.there.answers import FRAME, MAGIC, WORD_S, Header
+
+if TYPE_CHECKING:
+    from paramiko import Channel  # noqa: TID251 (one of the door's modules)
+
+GREETING_S = 20.0
+TICK_S = 1.0
+SILENT_S = 3.0
+"""With a question open: time to ask whether the other side is there."""
+DEAD_S = 8.0
+"""Asked, and nothing was heard for so long: it is not."""
+STUCK_S = 30.0
+"""Nothing could be sent for so long, also on a slow link: it is not."""
+SLOW_UPLOAD = 65_536
+"""Bytes that a link of 100 kbit/s may still hold on their way, so that no answer can be expected yet."""
+MOST_NOISE = 65_536
+LARGEST_ANSWER = 1 << 24
+PIECE = 32_000
+_TOO_OLD = 96
+_NUMBERS = {name: number for number, name in errno.errorcode.items()}
+_MODULES = ("answers", "tree", "operations", "serving")
+_BOOTSTRAP = (
+    "import sys, os, types, zlib, json\n"
+    f"if sys.version_info < (3, 6): sys.exit({_TOO_OLD})\n"
+    "n = int(sys.argv[1]); s = b''\n"
+    "while len(s) < n: s += os.read(0, n - len(s)) or sys.exit(1)\n"
+    "for name, text in json.loads(zlib.decompress(s).decode()):\n"
+    " m = sys.modules[name] = types.ModuleType(name); m.__path__ = []\n"
+    " exec(compile(text, name, 'exec'), m.__dict__)\n"
+    "m.main()"
+)
+
+
+class Pending:
+    """The answer to a request, part by part."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._parts: queue.SimpleQueue[tuple[Header, bytes] | None] = queue.SimpleQueue()
+
+    def put(self, part: tuple[Header, bytes] | None) -> None:
+        self._parts.put(part)
+
+    def parts(self) -> Iterator[tuple[Header, bytes]]:
+        """Every part, as it comes.
+
+        Raises:
+            OSError: what the operation came to there.
+            LostError: the connection ended first.
+        """
+        while True:
+            part = self._parts.get()
+            if part is None:
+                raise lost(self._address)
+            header, body = part
+            if "errno" in header:
+                number = _NUMBERS.get(str(header["errno"]), errno.EIO)  # numbers differ between systems
+                raise OSError(number, str(header.get("strerror")), header.get("filename"))
+            if "failed" in header:
+                raise TargetError(
+                    f"amltool's part on {self._address} failed: {header['failed']}.", "Run the same command again."
+                )
+            yield header, body
+            if not header.get("more"):
+                return
+
+    def whole(self) -> tuple[Header, bytes]:
+        """All of it: the last header, and the bodies joined."""
+        last: Header = {}
+        bodies = []
+        for header, body in self.parts():
+            last = header
+            bodies.append(body)
+        return last, b"".join(bodies)
+
+
+class Requests:
+    """The conversation over one channel; `facts` came with the greeting."""
+
+    def __init__(self, channel: Channel, address: str) -> None:
+        self._channel = channel
+        self._address = address
+        self._pending: dict[int, Pending] = {}
+        self._number = 0
+        self._kept = bytearray()
+        self._table, self._sending = threading.Lock(), threading.Lock()
+        self._over = False
+        self._heard = self._asked = time.monotonic()
+        self._sent = 0
+        self.facts = self._greet()
+        channel.settimeout(TICK_S)
+        threading.Thread(target=self._listen, name=f"ssh-{address}", daemon=True).start()
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._over
+
+    def begin(self, operation: str, body: bytes = b"", **values: Any) -> Pending:
+        """Send a request and do not wait.
+
+        Raises:
+            LostError: the connection is gone.
+        """
+        pending = Pending(self._address)
+        with self._table:
+            self._number += 1
+            number = self._number
+            self._pending[number] = pending
+        if self._over:
+            raise lost(self._address)
+        text = json.dumps({"operation": operation, "number": number, **values}).encode()
+        with self._sending:
+            self._send(FRAME.pack(len(text), len(body)) + text)
+            self._send(body)
+        return pending
+
+    def close(self) -> None:
+        self._end()
+
+    def _greet(self) -> HostFacts:
+        program = _program()
+        channel, noise = self._channel, bytearray()
+        with failures_of(self._address):
+            channel.settimeout(GREETING_S)
+            begin_command(channel, f"exec python3 -I -S -B -c {python_word(_BOOTSTRAP)} {len(program)}")
+            with contextlib.suppress(OSError):  # it may have ended at once, and says why
+                channel.sendall(program)
+            while MAGIC not in noise and len(noise) <= MOST_NOISE:
+                block = channel.recv(PIECE)
+                if not block:
+                    raise self._no_greeting(bytes(noise))
+                noise += block
+            if MAGIC not in noise:
+                raise self._no_greeting(bytes(noise))
+            self._kept = noise[noise.index(MAGIC) + len(MAGIC) :]
+            header, _ = self._received()
+        with understood(self._address):
+            return msgspec.convert(header, HostFacts)
+
+    def _no_greeting(self, said: bytes) -> UserError:
+        code = self._channel.recv_exit_status() if self._channel.eof_received else -1
+        with contextlib.suppress(OSError):
+            said += self._channel.recv_stderr(PIECE)
+        text = said.decode(errors="replace").strip()[-500:]
+        if code == 127 or "not found" in text:
+            return UserError(
+                f"{self._address} has no python3, which amltool needs there.",
+                "Install it there, for example: sudo apt-get install python3 (or sudo dnf install python3).",
+            )
+        if code == _TOO_OLD:
+            return UserError(
+                f"The python3 of {self._address} is too old.", "Install Python 3.6 or newer there, as python3."
+            )
+        if code == -1 and not text:
+            return lost(self._address)
+        return UserError(
+            f"{self._address} starts no program for this user; it said: {text or f'nothing (exit code {code})'}.",
+            "Look whether `ssh` runs a command there, and what the login shell's start files do.",
+        )
+
+    def _listen(self) -> None:
+        with contextlib.suppress(Exception):  # the end of it, or no answer of ours: it is over either way
+            while True:
+                header, body = self._received()
+                number = header["to"]
+                with self._table:
+                    pending = self._pending.get(number)
+                    if not header.get("more"):
+                        self._pending.pop(number, None)
+                if pending is not None:
+                    pending.put((header, body))
+        self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        with contextlib.suppress(Exception):  # it may be dead already
+            self._channel.close()
+        with self._table:
+            waiting, self._pending = list(self._pending.values()), {}
+        for pending in waiting:
+            pending.put(None)
+
+    def _received(self) -> tuple[Header, bytes]:
+        header_size, body_size = FRAME.unpack(self._take(FRAME.size))
+        if header_size > LARGEST_ANSWER or body_size > LARGEST_ANSWER:
+            raise ValueError("no frame of ours")
+        header = json.loads(self._take(header_size))
+        return header, self._take(body_size)
+
+    def _take(self, size: int) -> bytes:
+        while len(self._kept) < size:
+            try:
+                block = self._channel.recv(1 << 18)
+            except TimeoutError:
+                if self._is_silent():
+                    raise EOFError from None
+                continue
+            if not block:
+                raise EOFError
+            self._kept += block
+            self._heard, self._sent = time.monotonic(), 0
+        taken = bytes(self._kept[:size])
+        del self._kept[:size]
+        return taken
+
+    def _is_silent(self) -> bool:
+        """Whether the other side is gone; asks it when it has been silent, which also tells it that we are there."""
+        now = time.monotonic()
+        silent_s = now - self._heard
+        if silent_s > DEAD_S and self._asked > self._heard and now - self._asked > DEAD_S - SILENT_S:
+            return self._sent < SLOW_UPLOAD
+        patience_s = SILENT_S if self._pending else WORD_S
+        if silent_s > patience_s and self._asked <= self._heard and self._sending.acquire(blocking=False):
+            try:
+                self._asked = now
+                text = json.dumps({"operation": "ping", "number": 0}).encode()
+                self._send(FRAME.pack(len(text), 0) + text)
+            finally:
+                self._sending.release()
+        return False
+
+    def _send(self, content: bytes) -> None:
+        view, progress = memoryview(content), time.monotonic()
+        while view:
+            try:
+                sent = self._channel.send(bytes(view[:PIECE]))
+            except TimeoutError:  # the link is slow, or gone
+                if time.monotonic() - max(progress, self._heard) > STUCK_S:
+                    self._end()
+                if self._over:
+                    raise lost(self._address) from None
+                continue
+            except (OSError, EOFError) as error:
+                self._end()
+                raise lost(self._address) from error
+            if not sent:
+                self._end()
+                raise lost(self._address)
+            self._sent += sent
+            progress = time.monotonic()
+            view = view[sent:]
+
+
+def begin_command(channel: Channel, command: str) -> None:
+    """Start a command and do not wait for word of it, as `Channel.exec_command` does: a round trip less.
+
+    Where it cannot be started, the channel ends.
+    """
+    from paramiko.common import cMSG_CHANNEL_REQUEST  # noqa: TID251 (one of the door's modules)
+    from paramiko.message import Message  # noqa: TID251
+
+    wants_answer = False
+    message = Message()
+    message.add_byte(cMSG_CHANNEL_REQUEST)
+    message.add_int(channel.remote_chanid)
+    message.add_string("exec")
+    message.add_boolean(wants_answer)
+    message.add_string(command)
+    channel.transport._send_user_message(message)
+
+
+def _program() -> bytes:
+    folder, package = Path(__file__).parent / "there", "amltool.hosts.there"
+    modules = [("amltool", ""), ("amltool.hosts", ""), (package, "")]
+    modules += [(f"{package}.{name}", (folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
+    return zlib.compress(json.dumps(modules).encode(), 9)
+
+
+def python_word(text: str) -> str:
+    """A program of Python as one word for any login shell: what csh and fish would change is not in it."""
+    return f"'exec(bytes.fromhex(\"{text.encode().hex()}\").decode())'"

@@ -1,0 +1,89 @@
+"""What more a host can do that keeps a command's streams: be talked to, and hold a lock for as long as we live."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Protocol, cast
+
+from amltool.errors import TargetError
+from amltool.hosts.base import Host
+
+# Lives as long as its standard input: the lock goes with us, also when we are killed or the connection is cut.
+_HOLD = """
+import fcntl, os, sys
+path, how = sys.argv[1:]
+os.makedirs(os.path.dirname(path), exist_ok=True)
+handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+try:
+    fcntl.flock(handle, fcntl.LOCK_EX | (0 if how == "wait" else fcntl.LOCK_NB))
+except BlockingIOError:
+    os.write(1, b"busy")
+    sys.exit(0)
+os.write(1, b"held")
+sys.stdin.buffer.read()
+"""
+
+
+class Stream(Protocol):
+    """Both directions of a command that runs on a host."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At least one byte and at most ``size``; none at the end."""
+        ...
+
+    def write(self, content: bytes, /) -> object:
+        """Give all of it to the command."""
+        ...
+
+    def close_writing(self) -> None:
+        """Let the command see the end of its input."""
+        ...
+
+    def stderr(self) -> bytes:
+        """What the command complained of since the last call."""
+        ...
+
+    def wait(self, timeout_s: float | None = None, /) -> int:
+        """The command's exit code."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the command."""
+        ...
+
+
+class StreamingHost(Host, Protocol):
+    """A host that can run a command which is talked to."""
+
+    def open_stream(self, command: Sequence[str]) -> Stream:
+        """Start a command and give its streams."""
+        ...
+
+
+def streaming(host: Host) -> StreamingHost | None:
+    """The host, if it can run a command which is talked to."""
+    return cast("StreamingHost", host) if hasattr(host, "open_stream") else None
+
+
+@contextlib.contextmanager
+def held_there(host: StreamingHost, path: PurePosixPath, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock on a file of a host, against whatever clients it has; the folders above it are made.
+
+    Raises:
+        BlockingIOError: another process holds it and ``wait`` is false.
+        TargetError: the host does not answer, or the file cannot be locked.
+    """
+    words = ["python3", "-I", "-S", "-c", _HOLD, str(path), "wait" if wait else "look"]
+    with contextlib.closing(host.open_stream(words)) as stream:
+        said = stream.read(4)
+        if said == b"busy":
+            raise BlockingIOError(11, "it is locked", str(path))
+        if said != b"held":
+            why = stream.stderr().decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+            raise TargetError(
+                f"{path} on {host.name} cannot be locked: {why or 'the command ended'}.",
+                "Look whether its disk is full, then try again.",
+            )
+        yield

@@ -1,0 +1,275 @@
+"""Places a snapshot on the machine it runs on, asking the other end only for what is not here; Python 3.6.
+
+    python -I -S receiving.py       talks over its standard input and output, in the form of ``framing``
+
+First it is told what the folder is to hold; it answers what it lacks, is sent that, and answers how it ended. What was
+received stays when the stream is cut: the next attempt is asked for the rest. The folder is written only when all is
+here, by `placing`, every byte checked.
+"""
+
+import os
+import sys
+
+if not __package__:  # as bootstrap.py does it, and for the same reasons
+    package = type(sys)("amltool_bootstrap")
+    package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
+    sys.modules["amltool_bootstrap"] = package
+    __package__ = "amltool_bootstrap"
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import select
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+from .framing import CutError, Read, message, read_contents, read_message
+from .kept_blobs import NotWhatItSaysError
+from .kept_objects import KeptObjects
+from .placing import BlobError, File, Large, PlacingError, keep, place, remove_tree
+
+IDLE_S = 60.0
+"""Who says nothing for so long is gone, and the connection does not know it yet."""
+
+Request = NamedTuple(
+    "Request",
+    [
+        ("folder", str),  # of the run, which holds the two below
+        ("work", str),
+        ("placed", str),
+        ("objects", str),  # the cache
+        ("tree", str),
+        ("files", Sequence[File]),
+        ("large", Mapping[str, Sequence[Any]]),  # path -> SHA-256, size
+        ("runs", str),  # where to look for a released folder to take over
+        ("key", str),  # whose; empty: take none over
+        ("folders", Sequence[str]),  # to make below `work` when all is placed
+    ],
+)
+
+
+class OvertakenError(Exception):
+    """Another attempt to place the same run began after this one."""
+
+
+def receive(read: Read, write: Any) -> None:
+    """Serve one placing; whatever goes wrong is said to the other end."""
+    try:
+        request = Request(**read_message(read))
+        kept = KeptObjects(request.objects, len(request.tree))
+        with kept.in_use() as lock:
+            try:
+                _serve(request, kept, read, write)
+            except (BlobError, FileNotFoundError) as error:
+                if isinstance(error, FileNotFoundError) and not str(error.filename).startswith(request.objects):
+                    raise
+                kept.discard()  # damaged, or somebody threw it away meanwhile
+                write(message({"again": str(error)}))
+                return
+            _tidy_apart(request, kept, lock)
+    except OvertakenError:
+        write(message({"overtaken": True}))
+    except (PlacingError, NotWhatItSaysError) as error:
+        write(message({"refused": str(error)}))
+    except OSError as error:
+        place_of_it = error.filename if isinstance(error.filename, str) else ""
+        write(message({"errno": error.errno, "strerror": error.strerror or str(error), "path": place_of_it}))
+
+
+def _serve(request: Request, kept: KeptObjects, read: Read, write: Any) -> None:
+    files: List[Any] = [tuple(file) for file in request.files]
+    if tree_id(files) != request.tree:
+        raise PlacingError("the list of its files is not that of the tree " + request.tree)
+    large: Dict[str, Large] = {
+        path: (kept.large.path(sha256), sha256, size) for path, (sha256, size) in request.large.items()
+    }
+    with _held(request.folder):
+        attempt = _begin(request)
+        right = keep(request.work, request.placed, files, large)
+    lacking = _lacking(kept, files, large, right)
+    write(message(lacking))
+    if lacking["blobs"] or lacking["large"]:
+        _take_in(kept, read)
+    with _held(request.folder):
+        _require_newest(request, attempt)
+        count, size = place(request.work, request.placed, files, kept.answers, large)
+        _make_folders(request)
+        _end(request)
+    write(message({"files": count, "bytes": size}))
+
+
+def _lacking(kept: KeptObjects, files: Sequence[File], large: Mapping[str, Large], right: Set[str]) -> Dict[str, Any]:
+    """What has to be sent: numbers of files (the first with each blob), what is here of them that may be like them."""
+    first: Dict[str, int] = {}
+    for number, (path, _, object_id, _) in enumerate(files):
+        if path not in right and path not in large:
+            first.setdefault(object_id, number)
+    present = kept.present(first)
+    numbers = [number for object_id, number in first.items() if object_id not in present]
+    names = {large[path][1] for path in large if path not in right}
+    earlier = kept.earlier(files[number][0] for number in numbers) if numbers else {}
+    return {
+        "git": kept.has_git,
+        "blobs": numbers,
+        "earlier": {number: earlier[files[number][0]] for number in numbers if files[number][0] in earlier},
+        "large": sorted(names - kept.large.present(names)),
+    }
+
+
+def _take_in(kept: KeptObjects, read: Read) -> None:
+    part = read_message(read)
+    while not part.get("end"):
+        contents = read_contents(read)
+        if "pack" in part:
+            kept.packs.receive(contents)
+        elif "blob" in part:
+            kept.files.receive(part["blob"], part["size"], contents)
+        else:
+            kept.large.receive(part["large"], part["size"], contents)
+        part = read_message(read)
+
+
+def tree_id(files: Sequence[File]) -> str:
+    """The id Git gives to a tree of these files (gitformat: by name, folders as if they ended in a slash)."""
+    root: Dict[bytes, Any] = {}
+    algorithm = "sha256" if files and len(files[0][2]) == 64 else "sha1"
+    for path, mode, object_id, _ in files:
+        parts = path.encode("utf-8", "surrogateescape").split(b"/")
+        level = root
+        for part in parts[:-1]:
+            level = level.setdefault(part, {})
+        level[parts[-1]] = b"%o %s\0" % (mode, parts[-1]) + bytes.fromhex(object_id)
+    return _folder_id(root, algorithm).hex()
+
+
+def _folder_id(level: Dict[bytes, Any], algorithm: str) -> bytes:
+    entries: List[Tuple[bytes, bytes]] = []
+    for name, item in level.items():
+        if isinstance(item, dict):
+            entries.append((name + b"/", b"40000 " + name + b"\0" + _folder_id(item, algorithm)))
+        else:
+            entries.append((name, item))
+    body = b"".join(entry for _, entry in sorted(entries))
+    return hashlib.new(algorithm, b"tree %d\0" % len(body) + body).digest()
+
+
+@contextlib.contextmanager
+def _held(folder: str) -> Iterator[None]:
+    """One of us at a time works on a run's folder."""
+    os.makedirs(folder, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: then the attempt's own name has to do
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _attempt_file(request: Request) -> str:
+    return os.path.join(request.folder, "placing.attempt")
+
+
+def _begin(request: Request) -> str:
+    """Leave the name of this attempt; a later one replaces it, and a run that was started is never touched again."""
+    if os.path.lexists(os.path.join(request.folder, "start.json")):
+        raise PlacingError("the run was started already")
+    if request.key and not os.path.lexists(request.work):
+        _take_over(request)
+    attempt = os.urandom(16).hex()
+    with open(_attempt_file(request), "w") as stream:
+        stream.write(attempt)
+    return attempt
+
+
+def _require_newest(request: Request, attempt: str) -> None:
+    try:
+        with open(_attempt_file(request)) as stream:
+            newest = stream.read() == attempt
+    except FileNotFoundError:
+        newest = False
+    if not newest:
+        raise OvertakenError
+
+
+def _end(request: Request) -> None:
+    os.unlink(_attempt_file(request))
+
+
+def _take_over(request: Request) -> None:
+    """The rename of its work folder is what claims a released run's folder: of several one gets it."""
+    for name in sorted(_names(request.runs), reverse=True):
+        released = os.path.join(request.runs, name)
+        if _owner(released) != request.key:
+            continue
+        try:
+            os.rename(os.path.join(released, os.path.basename(request.work)), request.work)
+        except OSError:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(os.path.join(released, os.path.basename(request.placed)), request.placed)
+        remove_tree(released)
+        return
+
+
+def _owner(folder: str) -> Optional[str]:
+    try:
+        with open(os.path.join(folder, "released.json"), "rb") as stream:
+            return str(json.loads(stream.read().decode("utf-8"))["project"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _names(folder: str) -> List[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _make_folders(request: Request) -> None:
+    for name in request.folders:
+        try:
+            os.makedirs(os.path.join(request.work, name), exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise PlacingError("it holds a file named %s, where the run needs a folder" % name) from None
+
+
+def _tidy_apart(request: Request, kept: KeptObjects, lock: int) -> None:
+    """Nobody waits for the tidying: it goes on in a process of its own, which keeps the lock."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        os.nice(10)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        kept.note(request.tree, request.files, request.large)
+        kept.tidy(lock)
+    finally:
+        os._exit(0)
+
+
+def _read(size: int) -> bytes:
+    if not select.select([0], [], [], IDLE_S)[0]:
+        raise CutError("nothing was said for %d s" % IDLE_S)
+    return os.read(0, size)
+
+
+def _write(content: bytes) -> None:
+    while content:
+        content = content[os.write(1, content) :]
+
+
+def main() -> int:
+    """0 when the other end was told how it ended."""
+    try:
+        receive(_read, _write)
+    except (CutError, BrokenPipeError):
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

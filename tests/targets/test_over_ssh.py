@@ -1,0 +1,60 @@
+"""How the machine of a compute target is reached, from what its ``.compute`` says."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from amltool.configuration.compute import read_compute
+from amltool.errors import UserError
+from amltool.hosts.ssh_settings import SshSettings
+from amltool.run import ProjectNames
+from amltool.targets import open_target
+from amltool.targets.over_ssh import ssh_settings
+
+SETTLED = "root: /home/ada/.amltool\nnativeSharedDirectory: /home/ada/share/\n"
+
+
+def settings(more: str = "", address: str = "vm.example.org") -> SshSettings:
+    return ssh_settings(read_compute("vm", f"type: remote\naddress: {address}\nusername: ada\n{more}".encode(), "vm"))
+
+
+def test_a_port_that_nobody_named_is_left_to_the_users_configuration_of_ssh() -> None:
+    assert settings().port is None
+    assert settings(address="vm.example.org:2222").port == 2222
+
+
+def test_a_key_file_lies_on_this_machine() -> None:
+    assert settings("privateKeyFile: ~/.ssh/id_vm\n").key_file == Path.home() / ".ssh/id_vm"
+
+
+def test_a_password_is_fetched_when_it_is_needed_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    password = settings("password: ${env:VM_PASSWORD}\n").password
+    assert password is not None
+    monkeypatch.setenv("VM_PASSWORD", "canary")
+    assert password() == "canary"
+
+
+def test_a_key_in_the_ancestors_credential_service_is_explained() -> None:
+    with pytest.raises(UserError, match="credential service") as raised:
+        settings("privateKey: AzureMlSecret=1234\n")
+    assert "privateKeyFile" in raised.value.remedy
+
+
+def test_a_key_in_the_credential_service_does_not_matter_beside_one_that_can_be_had() -> None:
+    assert settings("privateKey: AzureMlSecret=1234\nuseSshKey: true\n").use_ssh_key
+
+
+@pytest.mark.parametrize("kind", ["remote", "remotedocker"])
+def test_a_run_that_is_gone_on_with_asks_nothing_of_a_machine_that_may_be_away(kind: str, tmp_path: Path) -> None:
+    content = f"type: {kind}\naddress: 192.0.2.1\nusername: ada\n{SETTLED}"
+    target = open_target(read_compute("vm", content.encode(), "vm"), ProjectNames("a", "w", "iris", "."), tmp_path)
+    assert target.host.root == PurePosixPath("/home/ada/.amltool")
+    assert target.share == PurePosixPath("/home/ada/share/a/w/iris")
+
+
+def test_a_container_over_there_needs_the_folders_over_there(tmp_path: Path) -> None:
+    content = f"type: remotedocker\naddress: 192.0.2.1\nusername: ada\nsharedVolumes: false\n{SETTLED}"
+    with pytest.raises(UserError, match="sharedVolumes: false"):
+        open_target(read_compute("vm", content.encode(), "vm"), ProjectNames("a", "w", "iris", "."), tmp_path)

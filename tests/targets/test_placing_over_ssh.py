@@ -1,0 +1,116 @@
+"""Placing on a real machine, over its real SSH: no path of this machine is there."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from amltool.errors import TargetError
+from amltool.git.command import Git
+from amltool.git.snapshots import survey, take
+from amltool.hosts.base import FileKind
+from amltool.hosts.ssh import SshHost
+from amltool.layout import HostLayout, RunFolder
+from amltool.limits import Profile
+from amltool.snapshot import Snapshot
+from amltool.targets import sending
+from amltool.targets.placing_there import make_place
+from amltool.tracking import travel
+from tests.components.ssh_machine import SshMachine
+from tests.repositories import commit_all, make_repository, write_files
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    source = random.Random(1)
+    files: dict[str, bytes | str] = {f"d/{number}.bin": source.randbytes(200_000) for number in range(20)}
+    return make_repository(tmp_path / "project", {**files, "train.py": "print(1)\n", "run.sh": "#!/bin/sh\n"})
+
+
+def snapshot_of(repository: Path) -> Snapshot:
+    found = Git.at(repository)
+    return take(found, survey(found, "", ".", Profile.SDK))
+
+
+class There:
+    """The remote machine, and how much went to it."""
+
+    def __init__(self, host: SshHost) -> None:
+        self.host = host
+        self.tracking = travel.install(host)
+        self.runs = HostLayout(host.root).runs / random.Random().randbytes(4).hex()
+        self.sent = 0
+
+    def place(self, repository: Path, run: str) -> RunFolder:
+        folder = RunFolder(self.runs / run)
+        self.sent = 0
+        make_place(self.host, self.tracking)(Git.at(repository), folder, snapshot_of(repository), self.count)
+        return folder
+
+    def count(self, size: int, _files: int) -> None:
+        self.sent += size
+
+    def files(self, folder: RunFolder) -> dict[str, bytes]:
+        found = [file.path for file in self.host.walk(folder.work) if file.kind is FileKind.FILE]
+        return {path: self.host.read(folder.work / path) for path in found}
+
+
+@pytest.fixture
+def there(ssh_host: SshHost) -> There:
+    return There(ssh_host)
+
+
+def files_here(repository: Path) -> dict[str, bytes]:
+    return {file.path: (repository / file.path).read_bytes() for file in snapshot_of(repository).files}
+
+
+def test_every_byte_is_there(there: There, repository: Path) -> None:
+    folder = there.place(repository, "1")
+
+    assert there.files(folder) == files_here(repository)
+    assert there.host.run([str(folder.work / "run.sh")]).exit_code == 0
+
+
+def test_the_next_one_sends_what_changed(there: There, repository: Path) -> None:
+    there.place(repository, "1")
+    write_files(repository, {"train.py": "print(2)\n"})
+    commit_all(repository)
+
+    folder = there.place(repository, "2")
+
+    assert there.files(folder) == files_here(repository)
+    assert there.sent < 5000
+
+
+def test_a_placing_costs_few_round_trips(there: There, repository: Path) -> None:
+    there.place(repository, "1")
+    before = there.host.round_trips
+
+    there.place(repository, "2")
+
+    assert there.host.round_trips - before <= 1
+
+
+def test_a_connection_that_goes_away_loses_only_what_was_on_its_way(
+    there: There, repository: Path, ssh_machine: SshMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "PART_SIZE", 400_000)
+    folder = RunFolder(there.runs / "1")
+    sent = 0
+
+    def cut_later(size: int, _files: int) -> None:
+        nonlocal sent
+        sent += size
+        if sent > 3_000_000:
+            ssh_machine.execute(["pkill", "-KILL", "-x", "sshd"])
+
+    with pytest.raises(TargetError):
+        make_place(there.host, there.tracking)(Git.at(repository), folder, snapshot_of(repository), cut_later)
+    ssh_machine.start_sshd()
+
+    there.place(repository, "1")
+
+    assert there.files(folder) == files_here(repository)
+    assert there.sent < 3_000_000
