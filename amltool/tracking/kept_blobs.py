@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, cast
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 from .placing import GitCommand, answers_of, remove_tree
 
@@ -79,17 +79,6 @@ class BlobFiles:
                 os.unlink(beside)
             raise
 
-    @contextlib.contextmanager
-    def answers(self, names: Sequence[str], git: GitCommand) -> Iterator[Any]:
-        """What `placing.place` reads blobs from; what is not here is asked of Git."""
-        here = self.present(names)
-        with answers_of(git, [name for name in names if name not in here]) as elsewhere:
-            answers = _Answers((self.path(name) if name in here else "" for name in names), elsewhere)
-            try:
-                yield answers
-            finally:
-                answers.close()
-
     def remove_partial(self) -> None:
         """Remove what was cut short; only while nobody else receives."""
         _remove(self.folder, _partial(self.folder))
@@ -97,9 +86,20 @@ class BlobFiles:
     def keep_only(self, names: Set[str]) -> None:
         """Remove all but these; only while nobody else uses what is here."""
         self.remove_partial()
-        for start in _names(self.folder):
+        for start in names_in(self.folder):
             folder = os.path.join(self.folder, start)
-            _remove(folder, [rest for rest in _names(folder) if start + rest not in names])
+            _remove(folder, [rest for rest in names_in(folder) if start + rest not in names])
+
+
+@contextlib.contextmanager
+def answers_from(files: Mapping[str, str], names: Sequence[str], git: GitCommand) -> Iterator[Any]:
+    """What `placing.place` reads blobs from: files, and Git for those of which there is none."""
+    with answers_of(git, [name for name in names if name not in files]) as elsewhere:
+        answers = _Answers((files.get(name, "") for name in names), elsewhere)
+        try:
+            yield answers
+        finally:
+            answers.close()
 
 
 class _Answers:
@@ -115,7 +115,8 @@ class _Answers:
         path = next(self._paths)
         if not path:
             return cast(bytes, self._elsewhere.readline())
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the next
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+        self._file = os.fdopen(handle, "rb", buffering=0)
         return b"- blob %d\n" % os.fstat(self._file.fileno()).st_size
 
     def read(self, size: int) -> bytes:
@@ -197,14 +198,14 @@ class PackedBlobs:
 
     def is_long(self, enough: int) -> bool:
         """Whether what is here is better packed anew: too many packs, or more than ``enough`` bytes."""
-        packs = [name for name in _names(self._packs) if name.endswith(".pack")]
+        packs = [name for name in names_in(self._packs) if name.endswith(".pack")]
         size = sum(os.path.getsize(os.path.join(self._packs, name)) for name in packs)
         return len(packs) > MOST_PACKS or size > enough
 
     def keep_only(self, ids: Set[str]) -> None:
         """Bring these into one pack and remove the rest; only while nobody else uses what is here."""
         self.remove_partial()
-        before = _names(self._packs)
+        before = names_in(self._packs)
         asked = "".join(object_id + "\n" for object_id in sorted(self.present(ids))).encode("ascii")
         packing = ["pack-objects", "-q", "--window=0", "--delta-base-offset", os.path.join(self._packs, "pack")]
         made = ["pack-" + name for name in self._run(packing, asked).decode("ascii").split()] if asked else []
@@ -250,7 +251,8 @@ def _require(exit_code: int, said: bytes, place: str) -> None:
     raise NotWhatItSaysError(said.decode("utf-8", "replace").strip()[-500:] or "git ended with %d" % exit_code)
 
 
-def _names(folder: str) -> List[str]:
+def names_in(folder: str) -> List[str]:
+    """The names in a folder, sorted; none where there is no such folder."""
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -258,7 +260,7 @@ def _names(folder: str) -> List[str]:
 
 
 def _partial(folder: str) -> List[str]:
-    return [name for name in _names(folder) if name.startswith(_PARTIAL)]
+    return [name for name in names_in(folder) if name.startswith(_PARTIAL)]
 
 
 def _remove(folder: str, names: Iterable[str]) -> None:

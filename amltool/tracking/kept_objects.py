@@ -15,11 +15,25 @@ import os
 import zlib
 from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Sequence, Set
 
-from .kept_blobs import OLDEST_GIT, BlobFiles, NotWhatItSaysError, PackedBlobs, blob_hash, content_hash, git_version
-from .placing import File, remove_tree
+from .kept_blobs import (
+    OLDEST_GIT,
+    BlobFiles,
+    NotWhatItSaysError,
+    PackedBlobs,
+    answers_from,
+    blob_hash,
+    content_hash,
+    git_version,
+    names_in,
+)
+from .placing import LINK_MODE, File, remove_tree, untouched
 
 KEPT_TREES = 5
 """So many of the trees that were placed last stay whole."""
+LOOKED_THROUGH = 10
+"""The folders of so many runs are looked through for what was placed there."""
+MOVED_FROM = 64 << 10
+"""A blob from this size on that came by itself is kept in the run's folder only."""
 SPARE = 64 << 20
 """Packs may hold so many bytes more than twice what the kept trees weigh before they are packed anew."""
 
@@ -29,6 +43,8 @@ class KeptObjects:
 
     def __init__(self, folder: str, digits: int) -> None:
         self.folder = folder
+        self._in_runs: Dict[str, str] = {}
+        self._received: Dict[str, str] = {}
         self.large = BlobFiles(os.path.join(folder, "large"), content_hash)
         self._lists = os.path.join(folder, "lists")
         self.files = BlobFiles(os.path.join(folder, "blobs"), blob_hash)
@@ -45,7 +61,33 @@ class KeptObjects:
 
     def answers(self, ids: Sequence[str]) -> ContextManager[Any]:
         """What `placing.place` reads blobs from."""
-        return self.files.answers(ids, self.packs.command)
+        files = {object_id: self.files.path(object_id) for object_id in self.files.present(ids)}
+        return answers_from({**self._in_runs, **files}, ids, self.packs.command)
+
+    def look_in_runs(self, runs: str, ids: Set[str]) -> Set[str]:
+        """Which blobs lie untouched in the folders of other runs; there they are read from when they are placed."""
+        for run in sorted(names_in(runs), reverse=True)[:LOOKED_THROUGH]:
+            if not ids - set(self._in_runs):
+                break
+            folder = os.path.join(runs, run)
+            found = untouched(os.path.join(folder, "work"), os.path.join(folder, "placed.json"))
+            for object_id in ids & set(found):
+                self._in_runs.setdefault(object_id, found[object_id])
+        return ids & set(self._in_runs)
+
+    def receive(self, object_id: str, size: int, blocks: Iterable[bytes]) -> None:
+        """Take in a blob by itself."""
+        self.files.receive(object_id, size, blocks)
+        if size >= MOVED_FROM:
+            self._received[object_id] = self.files.path(object_id)
+
+    def ready(self, files: Sequence[File]) -> Dict[str, str]:
+        """What was received now, whose hash we have seen, and is large: its place is the run's folder, where the next
+        one finds it, for writing it twice would take as long again as bringing it here."""
+        uses: Dict[str, int] = {}
+        for _, mode, object_id, _ in files:
+            uses[object_id] = uses.get(object_id, 0) + (2 if mode == LINK_MODE else 1)
+        return {object_id: path for object_id, path in self._received.items() if uses.get(object_id) == 1}
 
     def present(self, ids: Iterable[str]) -> Set[str]:
         """Which blobs are here."""

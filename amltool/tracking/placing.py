@@ -21,6 +21,7 @@ from typing import (
     Iterator,
     List,
     Mapping,
+    NamedTuple,
     Optional,
     Sequence,
     Set,
@@ -60,13 +61,15 @@ def place(
     git: Union[GitCommand, Blobs],
     large_files: Optional[Mapping[str, Large]] = None,
     progress: Optional[Callable[[int, int], None]] = None,
+    ready: Optional[Mapping[str, str]] = None,
 ) -> Tuple[int, int]:
     """Make ``work`` hold exactly ``files`` and note in the file ``placed`` what was written.
 
     ``files`` is a sequence of (path, mode, blob id, size in bytes); ``git`` a pair of (command line prefix up to the
     word ``git`` and its options, environment), or what answers in Git's place. ``large_files`` maps a path to (file,
     sha256, size) where the content of a Git LFS pointer lies. ``progress`` is called with the bytes and files written
-    since the last call. Returns (files written, bytes written).
+    since the last call. ``ready`` maps a blob id to a file on the same file system that was seen to hold just that: it
+    is moved into its place, not copied. Returns (files written, bytes written).
 
     Raises:
         PlacingError: an object is missing or is not what its id says, or two names clash on this file system.
@@ -75,7 +78,7 @@ def place(
     wanted = {path: (mode, object_id, size) for path, mode, object_id, size in files}
     kept, folders = _begin(work, placed, wanted, large_files or {})
     missing = [entry for entry in files if entry[0] not in kept]
-    written = _write(work, missing, git, large_files or {}, folders, progress)
+    written = _write(work, missing, git, _Sources(large_files or {}, ready or {}), folders, progress)
     kept.update(written)
     _write_placed(placed, wanted, kept)
     return len(missing), sum(entry[3] for entry in missing)
@@ -120,6 +123,19 @@ def _read_placed(placed: str) -> Known:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def untouched(work: str, placed: str) -> Dict[str, str]:
+    """Blob id -> file, of what lies as it was placed by all that its stat data says; links are not among them."""
+    found = {}
+    for path, (mode, object_id, seen, _) in _read_placed(placed).items():
+        full = os.path.join(work, path)
+        try:
+            if mode != LINK_MODE and _seen(os.lstat(full)) == seen and os.access(full, os.R_OK):
+                found[object_id] = full
+        except OSError:
+            continue
+    return found
 
 
 def _write_placed(placed: str, wanted: Wanted, kept: Mapping[str, Seen]) -> None:
@@ -201,20 +217,32 @@ def _blob_hash(object_id: str, size: int) -> Any:
     return hashed
 
 
+class _Sources(NamedTuple):
+    """What does not come from Git: the contents of pointers by path, files that hold a blob by its id."""
+
+    large: Mapping[str, Large]
+    ready: Mapping[str, str]
+
+    def has(self, entry: File) -> bool:
+        return entry[0] in self.large or entry[2] in self.ready
+
+
 def _write(
     work: str,
     missing: Sequence[File],
     git: Union[GitCommand, Blobs],
-    large_files: Mapping[str, Large],
+    sources: _Sources,
     folders: Set[str],
     progress: Optional[Callable[[int, int], None]],
 ) -> Dict[str, Seen]:
     seen = {}  # type: Dict[str, Seen]
-    with answers_of(git, [entry[2] for entry in missing if entry[0] not in large_files]) as answers:
+    with answers_of(git, [entry[2] for entry in missing if not sources.has(entry)]) as answers:
         for path, mode, object_id, size in missing:
             _make_folders(work, path, folders)
-            if path in large_files:
-                state = _write_large(work, path, mode, large_files[path])
+            if path in sources.large:
+                state = _write_large(work, path, mode, sources.large[path])
+            elif object_id in sources.ready:
+                state = _move(sources.ready[object_id], work, path, mode)
             else:
                 state = _write_blob(answers, work, path, mode, object_id, size)
             seen[path] = _seen(state)
@@ -321,6 +349,21 @@ def _create(make: Callable[[], Any], path: str) -> Any:
         if error.errno == errno.EEXIST:
             raise PlacingError(_clash(path)) from None
         raise
+
+
+def _move(source: str, work: str, path: str, mode: int) -> os.stat_result:
+    full = os.path.join(work, path)
+    if os.path.lexists(full):
+        raise PlacingError(_clash(path))
+    os.rename(source, full)
+    os.chmod(full, (0o777 if mode == EXECUTABLE_MODE else 0o666) & ~_mask())
+    return os.lstat(full)
+
+
+def _mask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _write_large(work: str, path: str, mode: int, large: Large) -> os.stat_result:

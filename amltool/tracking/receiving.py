@@ -24,7 +24,7 @@ import select
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .framing import CutError, Read, message, read_contents, read_message
-from .kept_blobs import NotWhatItSaysError
+from .kept_blobs import NotWhatItSaysError, names_in
 from .kept_objects import KeptObjects
 from .placing import BlobError, File, Large, PlacingError, keep, place, remove_tree
 
@@ -61,7 +61,8 @@ def receive(read: Read, write: Any) -> None:
             try:
                 _serve(request, kept, read, write)
             except (BlobError, FileNotFoundError) as error:
-                if isinstance(error, FileNotFoundError) and not str(error.filename).startswith(request.objects):
+                places = (request.objects, request.runs or request.objects)
+                if isinstance(error, FileNotFoundError) and not str(error.filename).startswith(places):
                     raise
                 kept.discard()  # damaged, or somebody threw it away meanwhile
                 write(message({"again": str(error)}))
@@ -86,25 +87,34 @@ def _serve(request: Request, kept: KeptObjects, read: Read, write: Any) -> None:
     with _held(request.folder):
         attempt = _begin(request)
         right = keep(request.work, request.placed, files, large)
-    lacking = _lacking(kept, files, large, right)
+    lacking = _lacking(request, kept, large, right)
     write(message(lacking))
     if lacking["blobs"] or lacking["large"]:
         _take_in(kept, read)
     with _held(request.folder):
         _require_newest(request, attempt)
-        count, size = place(request.work, request.placed, files, kept.answers, large)
+        count, size = place(request.work, request.placed, files, kept.answers, large, ready=_movable(request, kept))
         _make_folders(request)
         _end(request)
     write(message({"files": count, "bytes": size}))
 
 
-def _lacking(kept: KeptObjects, files: Sequence[File], large: Mapping[str, Large], right: Set[str]) -> Dict[str, Any]:
+def _movable(request: Request, kept: KeptObjects) -> Dict[str, str]:
+    if os.stat(request.objects).st_dev != os.stat(request.folder).st_dev:
+        return {}
+    return kept.ready(request.files)
+
+
+def _lacking(request: Request, kept: KeptObjects, large: Mapping[str, Large], right: Set[str]) -> Dict[str, Any]:
     """What has to be sent: numbers of files (the first with each blob), what is here of them that may be like them."""
+    files = request.files
     first: Dict[str, int] = {}
     for number, (path, _, object_id, _) in enumerate(files):
         if path not in right and path not in large:
             first.setdefault(object_id, number)
     present = kept.present(first)
+    if len(present) < len(first):
+        present |= kept.look_in_runs(request.runs, set(first) - present)
     numbers = [number for object_id, number in first.items() if object_id not in present]
     names = {large[path][1] for path in large if path not in right}
     earlier = kept.earlier(files[number][0] for number in numbers) if numbers else {}
@@ -123,7 +133,7 @@ def _take_in(kept: KeptObjects, read: Read) -> None:
         if "pack" in part:
             kept.packs.receive(contents)
         elif "blob" in part:
-            kept.files.receive(part["blob"], part["size"], contents)
+            kept.receive(part["blob"], part["size"], contents)
         else:
             kept.large.receive(part["large"], part["size"], contents)
         part = read_message(read)
@@ -198,7 +208,7 @@ def _end(request: Request) -> None:
 
 def _take_over(request: Request) -> None:
     """The rename of its work folder is what claims a released run's folder: of several one gets it."""
-    for name in sorted(_names(request.runs), reverse=True):
+    for name in sorted(names_in(request.runs), reverse=True):
         released = os.path.join(request.runs, name)
         if _owner(released) != request.key:
             continue
@@ -218,13 +228,6 @@ def _owner(folder: str) -> Optional[str]:
             return str(json.loads(stream.read().decode("utf-8"))["project"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _names(folder: str) -> List[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
 
 
 def _make_folders(request: Request) -> None:

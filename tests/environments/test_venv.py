@@ -172,7 +172,7 @@ def test_another_index_is_another_environment_and_a_new_password_is_the_same(hos
         environment = built_environment(compute, host)
         assert environment.find(host, asking(TEXT, FILES)) is None
         kind = environment._plain
-        keys.append(environment._key(kind, _recipe(b""), kind.choose(host, _recipe(b""))))
+        keys.append(environment._key(host, kind, _recipe(b""), kind.choose(host, _recipe(b""))))
     assert len(set(keys)) == 3
 
 
