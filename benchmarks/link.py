@@ -44,7 +44,9 @@ def shaped(address: str, port: int, shape: Shape) -> Iterator[int]:
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(address, port)
-        await asyncio.gather(_carry(reader, there_writer, shape), _carry(there_reader, writer, shape))
+        ways = _carry(reader, there_writer, shape), _carry(there_reader, writer, shape)
+        with contextlib.suppress(asyncio.CancelledError):  # the line is taken down
+            await asyncio.gather(*ways)
 
     server = loop.run_until_complete(asyncio.start_server(accept, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FLUSHED_AT = 128 << 10
 """Bytes are given to the connection in pieces of at least this size; each piece costs a turn of its machinery."""
 RECEIVER = "receiving.py"
+ATTEMPTS = 3
+"""What the host had may be gone or changed once it is placed; from the second time on it trusts nothing of it."""
 
 
 class Stream(Protocol):
@@ -70,17 +72,19 @@ def make_place(host: StreamingHost, tracking: Installed, *, key: str = "", pytho
     command = [python, "-I", "-S", str(tracking.bootstrap.with_name(RECEIVER))]
 
     def place_there(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
-        asked = message(_request(host, git, folder, snapshot, key))
-        for is_last in (False, True):
+        asked = _request(host, git, folder, snapshot, key)
+        for attempt in range(ATTEMPTS):
             with contextlib.closing(host.open_stream(command)) as stream:
-                answer = _Conversation(host, stream, on_written).hold(git, snapshot, asked)
+                answer = _Conversation(host, stream, on_written).hold(
+                    git, snapshot, message({**asked, "attempt": attempt})
+                )
             if "again" not in answer:
                 break
-            if is_last:
-                raise UserError(
-                    f"The snapshot cannot be placed on {host.name}: {answer['again']}.",
-                    "Look at this clone with `git fsck`.",
-                )
+        else:
+            raise UserError(
+                f"The snapshot cannot be placed on {host.name}: {answer['again']}.",
+                "Look at this clone with `git fsck`.",
+            )
         if on_written is not None:
             on_written(0, answer["files"])
 

@@ -190,7 +190,7 @@ class PackedBlobs:
                 process.wait()
                 raise
             errors.seek(0)
-            _require(process.returncode, errors.read(), self.folder)
+            self._require(process.returncode, errors.read())
 
     def remove_partial(self) -> None:
         """Remove what was cut short; only while nobody else receives."""
@@ -216,8 +216,18 @@ class PackedBlobs:
             process = self._start(arguments, errors)
             said, _ = process.communicate(given)
             errors.seek(0)
-            _require(process.returncode, errors.read(), self.folder)
+            self._require(process.returncode, errors.read())
         return cast(bytes, said)
+
+    def _require(self, exit_code: int, said: bytes) -> None:
+        if exit_code == 0:
+            return
+        for words, number in _FULL_SAID.items():
+            if words in said:
+                raise OSError(number, os.strerror(number), self.folder)
+        if not os.path.isdir(os.path.dirname(self.folder)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.folder)
+        raise NotWhatItSaysError(said.decode("utf-8", "replace").strip()[-500:] or "git ended with %d" % exit_code)
 
     def _start(self, arguments: List[str], errors: Any) -> Any:
         command, environment = self.command
@@ -240,15 +250,6 @@ def git_version() -> Optional[Tuple[int, ...]]:
         return tuple(int(part) for part in said[2].split(b".")[:2])
     except (OSError, subprocess.CalledProcessError, IndexError, ValueError):
         return None
-
-
-def _require(exit_code: int, said: bytes, place: str) -> None:
-    if exit_code == 0:
-        return
-    for words, number in _FULL_SAID.items():
-        if words in said:
-            raise OSError(number, os.strerror(number), place)
-    raise NotWhatItSaysError(said.decode("utf-8", "replace").strip()[-500:] or "git ended with %d" % exit_code)
 
 
 def names_in(folder: str) -> List[str]:

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import zlib
-from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Sequence, Set
+from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
 from .kept_blobs import (
     OLDEST_GIT,
@@ -44,6 +44,7 @@ class KeptObjects:
     def __init__(self, folder: str, digits: int) -> None:
         self.folder = folder
         self._in_runs: Dict[str, str] = {}
+        self._incoming: Optional[BlobFiles] = None
         self._received: Dict[str, str] = {}
         self.large = BlobFiles(os.path.join(folder, "large"), content_hash)
         self._lists = os.path.join(folder, "lists")
@@ -61,8 +62,21 @@ class KeptObjects:
 
     def answers(self, ids: Sequence[str]) -> ContextManager[Any]:
         """What `placing.place` reads blobs from."""
-        files = {object_id: self.files.path(object_id) for object_id in self.files.present(ids)}
-        return answers_from({**self._in_runs, **files}, ids, self.packs.command)
+        found = dict(self._in_runs)
+        for files in self._files():
+            found.update((object_id, files.path(object_id)) for object_id in files.present(ids))
+        return answers_from(found, ids, self.packs.command)
+
+    def take_large_in(self, folder: str) -> None:
+        """Name the folder, on the file system of the run's, for large blobs that come by themselves.
+
+        No other client looks for them there: they will be moved from it.
+        """
+        os.makedirs(folder, exist_ok=True)
+        self._incoming = BlobFiles(folder, blob_hash)
+
+    def _files(self) -> List[BlobFiles]:
+        return [self.files] if self._incoming is None else [self.files, self._incoming]
 
     def look_in_runs(self, runs: str, ids: Set[str]) -> Set[str]:
         """Which blobs lie untouched in the folders of other runs; there they are read from when they are placed."""
@@ -77,9 +91,11 @@ class KeptObjects:
 
     def receive(self, object_id: str, size: int, blocks: Iterable[bytes]) -> None:
         """Take in a blob by itself."""
-        self.files.receive(object_id, size, blocks)
-        if size >= MOVED_FROM:
-            self._received[object_id] = self.files.path(object_id)
+        if self._incoming is None or size < MOVED_FROM:
+            self.files.receive(object_id, size, blocks)
+            return
+        self._incoming.receive(object_id, size, blocks)
+        self._received[object_id] = self._incoming.path(object_id)
 
     def ready(self, files: Sequence[File]) -> Dict[str, str]:
         """What was received now, whose hash we have seen, and is large: its place is the run's folder, where the next
@@ -91,7 +107,9 @@ class KeptObjects:
 
     def present(self, ids: Iterable[str]) -> Set[str]:
         """Which blobs are here."""
-        found = self.files.present(ids)
+        found: Set[str] = set()
+        for files in self._files():
+            found |= files.present(ids)
         return found | self.packs.present(set(ids) - found) if self.has_git else found
 
     @contextlib.contextmanager

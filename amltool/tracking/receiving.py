@@ -44,6 +44,7 @@ Request = NamedTuple(
         ("runs", str),  # where to look for a released folder to take over
         ("key", str),  # whose; empty: take none over
         ("folders", Sequence[str]),  # to make below `work` when all is placed
+        ("attempt", int),  # from 0
     ],
 )
 
@@ -60,11 +61,12 @@ def receive(read: Read, write: Any) -> None:
         with kept.in_use() as lock:
             try:
                 _serve(request, kept, read, write)
-            except (BlobError, FileNotFoundError) as error:
+            except (BlobError, FileNotFoundError, FileExistsError) as error:
                 places = (request.objects, request.runs or request.objects)
-                if isinstance(error, FileNotFoundError) and not str(error.filename).startswith(places):
+                if isinstance(error, OSError) and not str(error.filename).startswith(places):
                     raise
-                kept.discard()  # damaged, or somebody threw it away meanwhile
+                if request.attempt:  # not only because somebody threw it away, or a run changed its files, meanwhile
+                    kept.discard()
                 write(message({"again": str(error)}))
                 return
             _tidy_apart(request, kept, lock)
@@ -87,22 +89,19 @@ def _serve(request: Request, kept: KeptObjects, read: Read, write: Any) -> None:
     with _held(request.folder):
         attempt = _begin(request)
         right = keep(request.work, request.placed, files, large)
+    incoming = os.path.join(request.folder, "incoming")
+    kept.take_large_in(incoming)
     lacking = _lacking(request, kept, large, right)
     write(message(lacking))
     if lacking["blobs"] or lacking["large"]:
         _take_in(kept, read)
     with _held(request.folder):
         _require_newest(request, attempt)
-        count, size = place(request.work, request.placed, files, kept.answers, large, ready=_movable(request, kept))
+        count, size = place(request.work, request.placed, files, kept.answers, large, ready=kept.ready(files))
         _make_folders(request)
         _end(request)
+        remove_tree(incoming)
     write(message({"files": count, "bytes": size}))
-
-
-def _movable(request: Request, kept: KeptObjects) -> Dict[str, str]:
-    if os.stat(request.objects).st_dev != os.stat(request.folder).st_dev:
-        return {}
-    return kept.ready(request.files)
 
 
 def _lacking(request: Request, kept: KeptObjects, large: Mapping[str, Large], right: Set[str]) -> Dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,11 @@ class CountedStream:
         self._errors.seek(0)
         return self._errors.read()
 
+    def kill(self) -> None:
+        """With all that it started, as when the machine's memory ends."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):
@@ -74,13 +80,14 @@ class CountedStream:
 class MachineThere(LocalHost):
     """``sent``, ``round_trips`` and ``opened`` count what went over the line."""
 
-    def __init__(self, folder: Path, *, has_git: bool = True) -> None:
+    def __init__(self, folder: Path, *, has_git: bool = True, python: str = sys.executable) -> None:
         super().__init__(folder / "home" / ".amltool")
         self.programs = folder / "bin"
         self.programs.mkdir(parents=True, exist_ok=True)
         self.sent = self.round_trips = self.opened = 0
         self.cut_after: int | None = None
-        (self.programs / "python3").symlink_to(Path(sys.executable).resolve())
+        self.streams: list[CountedStream] = []
+        (self.programs / "python3").symlink_to(Path(python).resolve())
         git = shutil.which("git") if has_git else None
         if git is not None:
             (self.programs / "git").symlink_to(git)
@@ -94,7 +101,12 @@ class MachineThere(LocalHost):
         program = shutil.which(command[0], path=str(self.programs))
         if program is None:
             raise TargetError(f"There is no {command[0]} on {self.name}.", "Install it.")
-        return CountedStream(self, [program, *command[1:]])
+        self.streams.append(CountedStream(self, [program, *command[1:]]))
+        return self.streams[-1]
+
+    def kill_receivers(self) -> None:
+        for stream in self.streams:
+            stream.kill()
 
     def forget_counts(self) -> None:
         self.sent = self.round_trips = self.opened = 0

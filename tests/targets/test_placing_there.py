@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ from amltool.tracking import travel
 from amltool.tracking.framing import message, read_message
 from tests.repositories import commit_all, git, make_repository, write_files
 from tests.targets.machine_there import MachineThere, tree_on_disk
+from tests.tracking.run_folder import python_of
 
 MEGABYTE = 1 << 20
 
@@ -35,9 +38,11 @@ MEGABYTE = 1 << 20
 class Project:
     """A repository here, and the machine its snapshots are placed on."""
 
-    def __init__(self, folder: Path, *, has_git: bool = True, object_format: str = "sha1") -> None:
+    def __init__(
+        self, folder: Path, *, has_git: bool = True, object_format: str = "sha1", python: str = sys.executable
+    ) -> None:
         self.folder = make_repository(folder / "project", None, f"--object-format={object_format}")
-        self.machine = MachineThere(folder / "there", has_git=has_git)
+        self.machine = MachineThere(folder / "there", has_git=has_git, python=python)
         self.tracking = travel.install(self.machine)
         self.runs = 0
 
@@ -199,6 +204,18 @@ def test_a_repository_of_sha256_ids_is_placed(tmp_path: Path, has_git: bool) -> 
     assert (Path(folder.work) / "d/b").read_text() == "b" * 5000 + "c"
 
 
+@pytest.mark.parametrize("version", ["3.6", "3.8", "3.13"])
+def test_any_python_from_3_6_on_receives(tmp_path: Path, version: str) -> None:
+    python = python_of(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} here")
+    project = Project(tmp_path, python=python)
+    project.place(project.commit({**FILES, "big.bin": random.Random(15).randbytes(100_000)}))
+    snapshot = project.commit({"train.py": "print('bye')\n" * 50})
+
+    assert is_placed(snapshot, project.place(snapshot))
+
+
 class TestCut:
     @pytest.fixture(autouse=True)
     def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +305,18 @@ class TestTwoAtOnce:
         assert (Path(folder.work) / "a.txt").read_text() == "the run changed it"
         slow.close()
 
+    def test_a_receiver_that_is_killed_at_any_point_leaves_nothing_in_the_way(self, project: Project) -> None:
+        source = random.Random(16)
+        snapshot = project.commit({f"{number}.bin": source.randbytes(90_000) for number in range(30)})
+        folder = project.new_folder()
+        for limit in (1, 100_000, 600_000, 1_200_000, 2_400_000):
+            stop_after(project, snapshot, folder, limit)
+
+        project.place(snapshot, folder)
+
+        assert is_placed(snapshot, folder)
+        assert list(project.objects.rglob("tmp_*")) == []
+
     def test_a_run_that_was_started_is_not_touched(self, project: Project) -> None:
         snapshot = project.commit({"a.txt": "a"})
         folder = project.place(snapshot)
@@ -298,6 +327,18 @@ class TestTwoAtOnce:
             project.place(snapshot, folder)
 
         assert (Path(folder.work) / "a.txt").read_text() == "the run changed it"
+
+
+def stop_after(project: Project, snapshot: Snapshot, folder: RunFolder, limit: int) -> None:
+    """Place, and kill what receives (with what it started) when so many bytes were sent."""
+    project.machine.forget_counts()
+
+    def kill(_size: int, _files: int) -> None:
+        if project.machine.sent >= limit:
+            project.machine.kill_receivers()
+
+    with contextlib.suppress(TargetError):
+        make_place(project.machine, project.tracking)(project.git, folder, snapshot, kill)
 
 
 def receiver_command(project: Project) -> list[str]:
@@ -317,6 +358,7 @@ def request_of(project: Project, folder: RunFolder, snapshot: Snapshot) -> bytes
             "runs": "",
             "key": "",
             "folders": [],
+            "attempt": 0,
         }
     )
 
@@ -342,7 +384,7 @@ class TestCache:
         folder = project.place(snapshot)
 
         assert is_placed(snapshot, folder)
-        assert project.machine.opened == 2
+        assert project.machine.opened == 3
 
     def test_it_keeps_what_the_last_few_trees_hold(self, project: Project) -> None:
         source = random.Random(9)
@@ -362,6 +404,56 @@ class TestCache:
         with_git.place(snapshot)
 
         assert sorted(with_git.folder.joinpath(".git").rglob("*")) == before
+
+
+class TestLargeBlobs:
+    """What is large and came by itself lies in the run's folder only, where later placings find it."""
+
+    @pytest.fixture
+    def content(self) -> bytes:
+        return random.Random(14).randbytes(300_000)
+
+    def test_they_are_written_once(self, project: Project, content: bytes) -> None:
+        snapshot = project.commit({"big.bin": content})
+
+        folder = project.place(snapshot)
+
+        assert is_placed(snapshot, folder)
+        assert [path for path in project.objects.rglob("*") if path.is_file() and path.stat().st_size > 200_000] == []
+
+    def test_their_modes_are_those_of_the_snapshot(self, project: Project, content: bytes) -> None:
+        snapshot = project.commit({"big.sh": content, "big.bin": content[::-1]})
+
+        folder = project.place(snapshot)
+
+        assert is_placed(snapshot, folder)
+        mask = os.umask(0)
+        os.umask(mask)
+        assert (Path(folder.work) / "big.bin").stat().st_mode & 0o777 == 0o666 & ~mask
+
+    def test_one_that_stands_in_two_places_is_in_both(self, project: Project, content: bytes) -> None:
+        snapshot = project.commit({"big.bin": content, "d/again.bin": content})
+
+        assert is_placed(snapshot, project.place(snapshot))
+
+    @pytest.mark.parametrize("spoil", ["change", "link", "remove"])
+    def test_what_a_run_did_to_its_copy_is_of_no_harm(self, project: Project, content: bytes, spoil: str) -> None:
+        snapshot = project.commit({"big.bin": content, "other.bin": content[::-1]})
+        place = Path(project.place(snapshot).work) / "big.bin"
+        times = place.stat()
+        if spoil == "change":
+            with place.open("r+b") as stream:
+                stream.write(b"changed")
+            os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+        else:
+            place.unlink()
+        if spoil == "link":
+            place.symlink_to("other.bin")
+
+        folder = project.place(snapshot)
+
+        assert is_placed(snapshot, folder)
+        assert 300_000 < project.machine.sent < 320_000
 
 
 class TestTakingOver:
@@ -490,7 +582,8 @@ def test_a_full_disk_there_is_a_sentence_and_not_the_end(
     small_disk: Path, tmp_path: Path, has_git: bool, size: int
 ) -> None:
     project = Project(tmp_path, has_git=has_git)
-    snapshot = project.commit({"big.bin": random.Random(12).randbytes(size)})
+    source = random.Random(12)
+    snapshot = project.commit({f"{number}.bin": source.randbytes(50_000) for number in range(size // 50_000)})
     folder = project.new_folder()
 
     with pytest.raises(UserError, match=r"on there: No space left on device"):
