@@ -33,13 +33,14 @@ def test_the_empty_tree_has_gits_id() -> None:
     assert tree_id([]) == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
-names = st.text(alphabet="ab.-/", min_size=1, max_size=6)
+names = st.text(alphabet="ab.-", min_size=1, max_size=6).filter(lambda name: name.strip("."))
+texts = st.text(alphabet="ab.-/", min_size=1, max_size=6)
 
 
-@given(st.lists(names, max_size=4), names)
+@given(st.lists(names, max_size=4), texts)
 @settings(max_examples=200)
 def test_a_link_leaves_exactly_when_resolving_it_step_by_step_does(parts: list[str], target: str) -> None:
-    path = "/".join(["d", *[part.strip("./-") or "x" for part in parts], "link"])
+    path = "/".join(["d", *parts, "link"])
     depth, leaves = path.count("/"), target.startswith("/")
     for part in target.split("/"):
         depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
