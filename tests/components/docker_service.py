@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("docker.io", "debootstrap", "debian-archive-keyring", "gpgv", "iproute2", "iptables", "ca-certificates")
 PROGRAMS = ("dockerd", "debootstrap", "ip", "iptables")
+PID_FILE = Path("/var/run/docker.pid")
+"""Where a daemon that was started without a word about it keeps its process's number."""
 START_S = 60
+LATE_S = 10
 INSTALL_S = 600
 _users: list[int] = []
 
@@ -98,6 +101,8 @@ def _start() -> None:
     if os.getuid() != 0:
         pytest.fail("no Docker daemon answers, and only root can start one", pytrace=False)
     _install()
+    if _answers_late():
+        return
     log, pid_file = places.state() / "dockerd.log", places.state() / "dockerd.pid"
     if not any(mounts.is_alive(process_id) for process_id in mounts.processes_of(pid_file)):
         pid_file.unlink(missing_ok=True)
@@ -116,6 +121,21 @@ def _start() -> None:
         if started.poll() is not None or time.monotonic() > until:
             pytest.fail(f"dockerd does not start:\n{_tail(log)}", pytrace=False)
         time.sleep(0.1)
+
+
+def _answers_late() -> bool:
+    """Whether the daemon that lives at the usual place answers after all; a second one would take its socket away."""
+    with contextlib.suppress(OSError, ValueError):
+        process_id = int(PID_FILE.read_text())
+        if Path(f"/proc/{process_id}/comm").read_text().strip() != "dockerd":
+            return False
+        until = time.monotonic() + LATE_S
+        while _answer() is None:
+            if time.monotonic() > until:
+                pytest.fail(f"dockerd (process {process_id}) runs and does not answer", pytrace=False)
+            time.sleep(0.1)
+        return True
+    return False
 
 
 def _install() -> None:
