@@ -85,9 +85,22 @@ class HostLayout(msgspec.Struct, frozen=True):
     def cache(self) -> PurePosixPath:
         return self.root / "cache"
 
+    def turns(self, target: str) -> PurePosixPath:
+        """Which runs of a compute target have their turn and which wait, where it takes so many at once."""
+        return self.root / "turns" / target
+
+    @property
+    def objects(self) -> PurePosixPath:
+        """What is kept of the snapshots that were placed from elsewhere, a folder for each clone."""
+        return self.cache / "objects"
+
+    @property
+    def libraries(self) -> PurePosixPath:
+        return self.root / "lib"
+
     def tracking(self, digest: str) -> PurePosixPath:
         """What travels with runs, once for every version of it."""
-        return self.root / "lib" / digest
+        return self.libraries / digest
 
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.runs / run_id)
@@ -136,6 +149,16 @@ class RunFolder(msgspec.Struct, frozen=True):
     def accounts(self) -> PurePosixPath:
         """What a container sees as ``/etc/passwd``, where its image's does not know the user."""
         return self.path / "passwd"
+
+    @property
+    def live(self) -> PurePosixPath:
+        """Where ``logs`` are copied to while the run goes on in a container that shares no folder."""
+        return self.path / "live"
+
+    @property
+    def uses(self) -> PurePosixPath:
+        """What the run needs that lies outside of its folder, for all who clean here."""
+        return self.path / "uses.json"
 
     @property
     def copied_back(self) -> PurePosixPath:

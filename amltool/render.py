@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from amltool.commands.init import InitResult
     from amltool.commands.reaching import CheckedTarget
     from amltool.commands.verdicts import VerdictReport
+    from amltool.targets.live_logs import LiveFile
 
 STATUS_STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "unreachable": "yellow", "error": "red"}
@@ -398,14 +399,24 @@ def doctor_text(findings: Sequence[Finding]) -> str:
     return table(("what", "state", "why, and what to do"), rows, styles=LEVEL_STYLES)
 
 
-def removable_text(found: Sequence[Removable], *, removed: bool) -> str:
-    """What can go or went, sizes first."""
+def live_files_table(files: Sequence[LiveFile]) -> str:
+    """The files of a run until now."""
+    if not files:
+        return "No files under logs/ or outputs/ yet."
+    return table(("path", "size"), [(file.path, size(file.size)) for file in files])
+
+
+def removable_text(found: Sequence[Removable], *, removed: bool = False) -> str:
+    """What can go or went, sizes first: each thing, then how much of each kind."""
     if not found:
         return "Nothing to clean."
-    total = sum(item.size for item in found)
-    rows = [(size(item.size), item.kind, item.place, item.reason) for item in found]
-    end = f"Removed {size(total)}." if removed else f"{size(total)} can go. Remove it with: amltool clean --yes"
-    return f"{table(('size', 'what', 'where', 'why'), rows)}\n{end}"
+    rows = [(size(item.size), item.kind, item.target, item.place, item.reason) for item in found]
+    kinds = dict.fromkeys(item.kind for item in found)
+    of_kind = {kind: [item.size for item in found if item.kind == kind] for kind in kinds}
+    sums = [f"{size(sum(sizes))}  {kind} ({len(sizes)})" for kind, sizes in of_kind.items()]
+    total = size(sum(item.size for item in found))
+    end = f"Removed {total}." if removed else f"{total} can go. Remove it with the same command and --yes."
+    return "\n".join([table(("size", "what", "target", "where", "why"), rows), *(sums if len(sums) > 1 else ()), end])
 
 
 def init_text(made: InitResult) -> str:

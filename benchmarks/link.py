@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 PIECE = 16 * 1024
@@ -37,22 +37,43 @@ class Shape:
         return int(self.bytes_per_s * (self.round_trip_s / 2 + HELD_S))
 
 
+@dataclass(slots=True)
+class Line:
+    """A line that is there: the port on 127.0.0.1 where it begins, and the bytes that went over it so far."""
+
+    port: int
+    sent: int = 0
+    received: int = 0
+
+    def count_sent(self, size: int) -> None:
+        self.sent += size
+
+    def count_received(self, size: int) -> None:
+        self.received += size
+
+
 @contextlib.contextmanager
-def shaped(address: str, port: int, shape: Shape) -> Iterator[int]:
-    """Give the port on 127.0.0.1 behind which the line to an address begins."""
+def shaped(address: str, port: int, shape: Shape) -> Iterator[Line]:
+    """Give a line to an address. A connection over it is made in one round trip, as TCP does."""
     loop = asyncio.new_event_loop()
+    line = Line(0)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(shape.round_trip_s)
         there_reader, there_writer = await asyncio.open_connection(address, port)
-        ways = _carry(reader, there_writer, shape), _carry(there_reader, writer, shape)
+        ways = (
+            _carry(reader, there_writer, shape, line.count_sent),
+            _carry(there_reader, writer, shape, line.count_received),
+        )
         with contextlib.suppress(asyncio.CancelledError):  # the line is taken down
             await asyncio.gather(*ways)
 
     server = loop.run_until_complete(asyncio.start_server(accept, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    line.port = server.sockets[0].getsockname()[1]
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield line
     finally:
         asyncio.run_coroutine_threadsafe(_end(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -68,7 +89,9 @@ async def _end(server: asyncio.Server) -> None:
     await asyncio.gather(*carrying, return_exceptions=True)
 
 
-async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, shape: Shape) -> None:
+async def _carry(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, shape: Shape, count: Callable[[int], None]
+) -> None:
     """One direction: a piece leaves when the line is free, and arrives half a round trip later."""
     loop = asyncio.get_running_loop()
     under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(max(2, shape.held // PIECE))
@@ -89,6 +112,7 @@ async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, shape
     with contextlib.suppress(ConnectionError):
         while not delivering.done():
             piece = await source.read(PIECE)
+            count(len(piece))
             free = max(free, loop.time()) + len(piece) / shape.bytes_per_s
             await under_way.put((free + shape.round_trip_s / 2, piece))
             if not piece:

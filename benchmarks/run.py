@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import another_machine
+import console
 import containers
 import history
 import overhead
 import startup
+import transfers
 from large_history import RUNS, LargeHistory, large_history
 from measuring import BenchmarkError, Figure
 from surroundings import installed
@@ -24,7 +27,7 @@ from table import Circumstances, Row, circumstances, lines, rewrite
 
 README = Path(__file__).resolve().parent / "README.md"
 QUICK_ROUNDS = 3
-NAMES = (*overhead.SIZES, containers.NAME, "startup", "history")
+NAMES = (*overhead.SIZES, containers.NAME, transfers.NAME, console.NAME, "startup", "history")
 
 
 def main() -> None:
@@ -63,6 +66,14 @@ def _measure(names: list[str], programs: Path, *, quick: bool) -> Iterator[Row]:
                 _say(f"{containers.NAME} is not measured: {missing}")
             else:
                 for figure, disk in containers.measure(programs, _rounds(containers.ROUNDS, quick)):
+                    yield _told(Row(figure, disk))
+        for measured in (transfers, console):
+            if measured.NAME in names:
+                missing = another_machine.absence()
+                if missing is not None:
+                    _say(f"{measured.NAME} is not measured: {missing}")
+                    continue
+                for figure, disk in measured.measure(programs, _rounds(measured.ROUNDS, quick)):
                     yield _told(Row(figure, disk))
         if "startup" in names or "history" in names:
             _say(f"making a history of {RUNS:,} runs ...")

@@ -68,7 +68,15 @@ def installed() -> Iterator[Path]:
         python = Path(folder) / "bin" / "python"
         for arguments in (
             (sys.executable, "-m", "venv", folder),
-            (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{REPOSITORY}[docker]"),
+            (
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                f"{REPOSITORY}[docker,ssh]",
+            ),
         ):
             Command(arguments, Path(folder), os.environ).run()
         yield python.parent

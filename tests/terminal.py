@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+CTRL_C = "\x03"
 TOP = str(Path(__file__).parents[1])
 TAKE_TERMINAL = """
 import fcntl, os, sys, termios
@@ -55,8 +56,9 @@ def at_terminal(folder: Path, *arguments: str, answers: tuple[tuple[str, str], .
             screen += block
         if left and left[0][0].encode() in screen[seen:]:
             seen, text = len(screen), left.pop(0)[1]
-            wait_for_silence(near, text)
-            os.write(near, f"{text}\n".encode())
+            if text != CTRL_C:
+                wait_for_silence(near, text)
+            os.write(near, text.encode() if text == CTRL_C else f"{text}\n".encode())
         lines += command_lines(process.pid)
     os.close(near)
     return Typed(screen.decode(), process.wait(30), lines)

@@ -47,13 +47,15 @@ _NOT_IN_A_SERVICE = re.compile(r"[{}\s]")
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """What the user asked for. ``password_reference`` is where a password is kept already; ``asks_password`` has it
-    typed, and kept unless ``use_ssh_key`` needs it only once; ``accepted_host_keys`` are fingerprints."""
+    typed, and kept unless ``use_ssh_key`` needs it only once; ``passphrase_reference`` is where that of the key file is
+    kept; ``accepted_host_keys`` are fingerprints."""
 
     name: str
     type: str
     address: str
     username: str | None = None
     key_file: str | None = None
+    passphrase_reference: str | None = None
     use_ssh_key: bool = False
     asks_password: bool = False
     password_reference: str | None = None
@@ -143,6 +145,8 @@ def _check_options(wanted: Attachment) -> None:
     ]
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} are two ways to log in.", "Give one of them.")
+    if wanted.passphrase_reference is not None and wanted.key_file is None:
+        raise UserError("--passphrase-reference is for the key of --key-file.", "Name that key file as well.")
     if wanted.base_docker_image is not None and wanted.type != ComputeType.REMOTE_DOCKER.value:
         raise UserError(
             f"--base-docker-image is for {ComputeType.REMOTE_DOCKER.value}.", "Leave it out, or change --type."
@@ -169,7 +173,8 @@ def _compute_of(wanted: Attachment) -> ComputeTarget:
             f"There is no machine of type {wanted.type!r} to attach.",
             "Give --type remotedocker (runs in containers there) or --type remote (Python there).",
         )
-    reference = _reference(wanted.password_reference)
+    reference = _reference(wanted.password_reference, "--password-reference")
+    passphrase = _reference(wanted.passphrase_reference, "--passphrase-reference")
     content = {
         "type": wanted.type,
         "address": wanted.address,
@@ -188,6 +193,7 @@ def _compute_of(wanted: Attachment) -> ComputeTarget:
         username=wanted.username,
         base_docker_image=image,
         password=None if wanted.use_ssh_key else reference,
+        private_key_passphrase=None if wanted.use_ssh_key else passphrase,
     )
 
 
@@ -195,11 +201,11 @@ def _as_option(message: str) -> str:
     return message.replace("baseDockerImage", "base-docker-image", 1)
 
 
-def _reference(text: str | None) -> SecretReference | None:
+def _reference(text: str | None, option: str) -> SecretReference | None:
     found = parse_reference(text) if text is not None else None
     if text is not None and (found is None or found.kind is SecretKind.CREDENTIAL_SERVICE):
         # the text is not repeated: a password may stand in it
-        raise UserError("--password-reference is no reference to a secret.", f"Give it as {REFERENCE_FORMS}, in ' '.")
+        raise UserError(f"{option} is no reference to a secret.", f"Give it as {REFERENCE_FORMS}, in ' '.")
     return found
 
 
@@ -216,10 +222,12 @@ def _connected(settings: SshSettings, wanted: Attachment, questions: Questions, 
             return first.connect(once_with(settings, password=typed) if wanted.asks_password else settings)
         except LoginError as error:
             raise LoginError(error.what, f"{error.remedy} {PUT_THERE}") from error
-    reference = _reference(wanted.password_reference)
+    reference = _reference(wanted.password_reference, "--password-reference")
+    passphrase = _reference(wanted.passphrase_reference, "--passphrase-reference")
     once: SshSettings | None = None
     if wanted.key_file is not None:
-        once = once_with(settings, key_file=Path(wanted.key_file).expanduser().absolute())
+        opens = (lambda _: passphrase.resolve()) if passphrase is not None else None
+        once = once_with(settings, key_file=Path(wanted.key_file).expanduser().absolute(), passphrase=opens)
     elif reference is not None:
         once = once_with(settings, password=reference.resolve)
     elif wanted.asks_password or questions.can_ask:

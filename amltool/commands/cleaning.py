@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from amltool.commands.cleaning_host import KEPT_SNAPSHOTS, LIBRARY, RUN_FOLDER, OnHost, remove_from
 from amltool.commands.driving import prepare_drive
 from amltool.commands.looking import artifacts_of
 from amltool.commands.opening import Opened, read_computes
+from amltool.environments.base import KeptEnvironment
 from amltool.errors import TargetError, UserError
 from amltool.history.journal import JournalEntry
-from amltool.hosts.base import FileKind, Host
+from amltool.hosts.base import Host
 from amltool.layout import HostLayout
 from amltool.run import LongList
 from amltool.stores import open_store
 from amltool.targets import TARGETS, open_target
 from amltool.targets.base import Silent, Target, clone_label, environment_request
-from amltool.targets.placing import is_untracked, project_key, released_folders
+from amltool.targets.placing import project_key
+from amltool.targets.what_lies import look
 
-RUN_FOLDER = "run folder"
+ARTIFACT = "artifact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +53,60 @@ class Wanted:
 def find_removable(
     opened: Opened, wanted: Wanted, *, target: str | None = None, say: Callable[[str], None] = lambda _: None
 ) -> list[Removable]:
-    """Run folders and left-overs of this project that no unfinished run needs, and what else is ``wanted``.
+    """What lies on the hosts of compute targets that no unfinished run needs, and what else is ``wanted``.
 
-    A target of a type that this amltool cannot run has no run folders; it is passed over unless it is named, and so is
-    one that does not answer, which is told.
+    A target of a type that this amltool cannot run has nothing there; it is passed over unless it is named, and so is
+    one that cannot be looked at, which is told.
 
     Raises:
-        UserError: no such target, or its host does not answer.
+        UserError: no such target, or the one that is named cannot be looked at.
     """
-    found: dict[tuple[str, str, str], Removable] = {}
-    unfinished = {entry.run_id for entry in opened.journal.entries()}
+    looking = _Looking(opened, wanted, {entry.run_id for entry in opened.journal.entries()})
     for compute in read_computes(opened.project.root, target):
         if target is None and compute.type not in TARGETS:
             continue
-        opened_target = open_target(compute, opened.names, opened.git.top)
-        host = opened_target.host
-        items = _run_folders(opened, host, compute.name, unfinished, only_copies=wanted.only_copies)
         try:
-            items += _left_behind(opened, opened_target, unfinished)
-            if wanted.environments:
-                items += _environments(opened, opened_target)
-        except TargetError as error:
+            looking.look_at_target(open_target(compute, opened.names, opened.git.top))
+        except UserError as error:
             if target is not None:
                 raise
-            say(f"What {compute.name} has beside run folders is not known: {error.what} {error.remedy}")
-        for item in items:  # two targets may have one host, and one Docker
-            found.setdefault((host.name, item.kind, item.place), item)
-    if wanted.store:
-        return [*found.values(), *_unnamed_artifacts(opened)]
-    return list(found.values())
+            say(f"What {compute.name} has is not all known: {error.what} {error.remedy}")
+    found = list(looking.found.values())
+    return [*found, *_unnamed_artifacts(opened)] if wanted.store else found
+
+
+class _Looking:
+    """What was found so far; two targets may have one host, and one Docker."""
+
+    def __init__(self, opened: Opened, wanted: Wanted, unfinished: set[str]) -> None:
+        self._opened, self._wanted, self._unfinished = opened, wanted, unfinished
+        self._away: dict[Host, TargetError] = {}
+        self.found: dict[tuple[str, str, str], Removable] = {}
+
+    def look_at_target(self, target: Target) -> None:
+        """What lies on its host comes first: what its Docker does not tell does not hide it.
+
+        Raises:
+            UserError: it cannot be looked at, or not at all of it.
+        """
+        if target.host in self._away:  # it was asked for another target, which took its time
+            raise self._away[target.host]
+        there = OnHost(self._opened, target.host)
+        try:
+            _ = there.lies
+        except TargetError as error:
+            self._away[target.host] = error
+            raise
+        for kind, place, reason, size in there.removable(self._unfinished, only_copies=self._wanted.only_copies):
+            self._add(target, Removable(kind, target.name, str(place), size, reason))
+        for item in _left_behind(self._opened, target, self._unfinished):
+            self._add(target, item)
+        if self._wanted.environments:
+            for item in _environments(self._opened, target, there):
+                self._add(target, item)
+
+    def _add(self, target: Target, item: Removable) -> None:
+        self.found.setdefault((target.host.name, item.kind, item.place), item)
 
 
 def _left_behind(opened: Opened, target: Target, unfinished: set[str]) -> list[Removable]:
@@ -89,12 +118,13 @@ def _left_behind(opened: Opened, target: Target, unfinished: set[str]) -> list[R
     ]
 
 
-def _environments(opened: Opened, target: Target) -> list[Removable]:
+def _environments(opened: Opened, target: Target, there: OnHost) -> list[Removable]:
+    """Those that neither an unfinished run of this clone needs nor one that has a folder there, whoever's it is."""
     needed = {_environment_key(opened, entry) for entry in opened.journal.entries()}
     return [
         Removable(kept.kind, target.name, kept.place, kept.size, kept.reason)
         for kept in target.environment.kept(target.host)
-        if not kept.key or kept.key not in needed
+        if not kept.key or kept.key not in needed | there.lies.environments_in_use()
     ]
 
 
@@ -108,31 +138,6 @@ def _environment_key(opened: Opened, entry: JournalEntry) -> str:
         found = run.target.environment.find(run.target.host, environment_request(run))
         return found.key if found is not None else ""
     return ""
-
-
-def _run_folders(
-    opened: Opened, host: Host, target: str, unfinished: set[str], *, only_copies: bool
-) -> list[Removable]:
-    key = project_key(opened.git, opened.prefix)
-    layout = HostLayout(host.root)
-    free = {folder.path for folder in released_folders(host, key)}
-    known = {run.run_id for run in opened.history.runs(limit=None)} if host.exists(layout.runs) else set()
-    found = []
-    for name in host.names(layout.runs) if host.exists(layout.runs) else []:
-        path = layout.run(name).path
-        if name in unfinished:
-            continue
-        if path in free:
-            found.append(Removable(RUN_FOLDER, target, str(path), _size(host, path), "its run is recorded"))
-        elif only_copies and (name in known or is_untracked(host, layout.run(name), key)):
-            kept = "files that were not collected" if name in known else "a run without a record"
-            reason = f"asked for: it holds the only copy of {kept}"
-            found.append(Removable(RUN_FOLDER, target, str(path), _size(host, path), reason))
-    return found
-
-
-def _size(host: Host, folder: PurePosixPath) -> int:
-    return sum(entry.size for entry in host.walk(folder) if entry.kind is FileKind.FILE)
 
 
 def _unnamed_artifacts(opened: Opened) -> list[Removable]:
@@ -149,7 +154,7 @@ def _unnamed_artifacts(opened: Opened) -> list[Removable]:
         return []
     store = open_store(None, opened.git.layout.store)
     return [
-        Removable("artifact", "", kept.sha256, kept.size, "no run of the history names it")
+        Removable(ARTIFACT, "", kept.sha256, kept.size, "no run of the history names it")
         for kept in store.walk()
         if kept.sha256 not in named
     ]
@@ -160,29 +165,47 @@ def remove(
 ) -> list[Removable]:
     """Remove what was found; gives what went. What something else uses stays, and that is told."""
     store = open_store(None, opened.git.layout.store)
-    targets: dict[str, Target] = {}
+    targets: dict[str, _Cleaning] = {}
     gone = []
     for item in removables:
         try:
-            if item.kind == "artifact":
+            if item.kind == ARTIFACT:
                 store.remove(item.place)
             else:
                 if item.target not in targets:
                     compute = next(iter(read_computes(opened.project.root, item.target)))
-                    targets[item.target] = open_target(compute, opened.names, opened.git.top)
-                _remove(targets[item.target], item)
+                    targets[item.target] = _Cleaning(open_target(compute, opened.names, opened.git.top))
+                targets[item.target].remove(item)
             gone.append(item)
         except UserError as error:
             say(f"{item.place} stays: {error.what} {error.remedy}")
+        except OSError as error:
+            say(f"{item.place} stays: {error.strerror or error}.")
     return gone
 
 
-def _remove(target: Target, item: Removable) -> None:
-    if item.run_id:
-        target.launcher.forget(target.host, HostLayout(target.host.root).run(item.run_id))
-    elif item.kind == RUN_FOLDER:
-        target.host.remove(PurePosixPath(item.place))
-    else:
-        for kept in target.environment.kept(target.host):
-            if kept.place == item.place:
-                target.environment.remove(target.host, kept)
+class _Cleaning:
+    """Removes what was found of one target."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    @cached_property
+    def _kept(self) -> dict[str, KeptEnvironment]:
+        return {kept.place: kept for kept in self._target.environment.kept(self._target.host)}
+
+    def remove(self, item: Removable) -> None:
+        """Remove one.
+
+        Raises:
+            UserError: it is used now, or cannot be removed.
+        """
+        host, place = self._target.host, PurePosixPath(item.place)
+        if item.run_id:
+            self._target.launcher.forget(host, HostLayout(host.root).run(item.run_id))
+        elif item.kind in (RUN_FOLDER, KEPT_SNAPSHOTS, LIBRARY):
+            remove_from(host, item.kind, place)
+        elif kept := self._kept.get(item.place):
+            if kept.key in look(host).environments_in_use():  # a run may have begun since it was offered
+                raise UserError("a run needs it now.", "Try again when that run is over.")
+            self._target.environment.remove(host, kept)

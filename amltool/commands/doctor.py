@@ -15,6 +15,7 @@ from amltool.errors import UserError
 from amltool.git.command import Git
 
 if TYPE_CHECKING:
+    from amltool.commands.opening import Opened
     from amltool.configuration.compute import ComputeTarget
 
 
@@ -61,28 +62,33 @@ def _project(folder: Path) -> list[Finding]:
         findings.append(Finding("project", "error", "There is no aml_config folder.", "Make one: amltool init"))
     else:
         findings.append(Finding("project", "ok", f"{opened.project.root}"))
-        findings += _targets(opened.project.root)
+        findings += _targets(opened)
     findings.append(_writable("journal and store", git.layout.folder))
     return findings
 
 
-def _targets(root: Path) -> list[Finding]:
+def _targets(opened: Opened) -> list[Finding]:
     from amltool.commands.opening import read_computes
+    from amltool.commands.reaching import begin_checks
     from amltool.targets import TARGETS
 
-    findings = []
     try:
-        computes = list(read_computes(root, None))
+        computes = list(read_computes(opened.project.root, None))
     except UserError as error:
         return [Finding("targets", "error", error.what, error.remedy)]
+    # they answer, or do not, while this machine is looked at
+    answers = begin_checks(opened, {compute.name for compute in computes if compute.over_ssh})
+    findings = []
     for compute in computes:
         known = compute.type in TARGETS
         message = f"{compute.type.value}" + ("" if known else ": not in this version of amltool yet")
-        findings.append(
-            interpreter_of(compute)
-            or docker_of(compute)
-            or Finding(f"target {compute.name}", "ok" if known else "warning", message)
-        )
+        if not compute.over_ssh:
+            here = interpreter_of(compute) or docker_of(compute)
+            findings.append(here or Finding(f"target {compute.name}", "ok" if known else "warning", message))
+    if len(findings) < len(computes):
+        from amltool.commands.doctor_machines import findings_of
+
+        findings += [finding for checked in answers() for finding in findings_of(checked)]
     return findings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -9,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from amltool.commands.opening import Opened
 from amltool.configuration.compute import read_compute
 from amltool.configuration.secrets import resolve_variables
 from amltool.errors import TargetError, UserError
 from amltool.git.snapshots import complete, survey
 from amltool.history.journal import JournalEntry, RunRequest, Step
+from amltool.hosts.ssh_passphrases import nobody_asked, typed
 from amltool.launchers.base import LaunchState
 from amltool.limits import Profile
 from amltool.run import RunRecord, RunStatus
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 
 LOOK_AGAIN_S = 0.2
+HAND_OVER_S, HAND_OVER_LOOK_S = 3.0, 0.03
+"""How long a process may take to begin, and how often it is looked."""
 
 
 def prepare_drive(
@@ -121,7 +127,7 @@ def go_on(
                 seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
                 if seen.state is LaunchState.RUNNING:
                     return None
-            if list(Step).index(run.state.step) >= list(Step).index(Step.LAUNCHED):
+            if _needs_no_start(run.state.step, entry):
                 return finish(run)
     except TargetError:
         if away is not None:
@@ -133,32 +139,51 @@ def go_on(
     return None
 
 
+@nobody_asked()
 def finish_ended(opened: Opened) -> list[str]:
     """Record every run that ended while nobody looked; gives a sentence for each that could not be."""
     troubles: list[str] = []
     away: set[str] = set()
     for entry in opened.journal.entries():
         try:
-            launched = list(Step).index(entry.state().step) >= list(Step).index(Step.LAUNCHED)
-            if launched and not (away and entry.request().target in away):
+            if _needs_no_start(entry.state().step, entry) and not (away and entry.request().target in away):
                 go_on(opened, entry, away=away)
         except UserError as error:
             troubles.append(f"Run {entry.run_id}: {error}")
     return troubles
 
 
+def _needs_no_start(step: Step, entry: JournalEntry) -> bool:
+    return entry.cancel_asked or list(Step).index(step) >= list(Step).index(Step.LAUNCHED)
+
+
 def drive_in_background(opened: Opened, entry: JournalEntry) -> None:
-    """Start a process of its own that drives the run to its end, whatever becomes of us."""
+    """Start a process of its own that drives the run to its end, whatever becomes of us.
+
+    Passphrases of keys that were typed here go there through a pipe: nobody can be asked there.
+    """
     command = [sys.executable, "-m", "amltool.tasks.background", str(opened.project.root), entry.run_id]
-    subprocess.Popen(
+    passphrases = typed()
+    process = subprocess.Popen(
         command,
         cwd="/",
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if passphrases else subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         close_fds=True,
     )
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(msgspec.json.encode(passphrases))
+
+
+def hand_over(opened: Opened, entry: JournalEntry) -> None:
+    """`drive_in_background` for a run that nothing but its driver will start; returns once it is driven, or is over."""
+    drive_in_background(opened, entry)
+    until = time.monotonic() + HAND_OVER_S
+    while time.monotonic() < until and entry.folder.exists() and not entry.is_driven():
+        time.sleep(HAND_OVER_LOOK_S)
 
 
 def drive_to_end(root: Path, run_id: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amltool.configuration.secrets import SecretKind, SecretReference
-from amltool.errors import MissingExtraError, UserError
+from amltool.configuration.secrets import SecretKind, SecretReference, first_line, open_keyring
+from amltool.errors import UserError
 
 KEYRING_SERVICE = "amltool/"
 """What the services of our own passwords in the keyring begin with."""
@@ -19,15 +19,13 @@ def check_keyring() -> None:
     Raises:
         UserError: there is none; says what else can be done.
     """
+    keyring = open_keyring("Keeping a password")
     try:
-        import keyring
         from keyring.backends import fail
 
         found = keyring.get_keyring()
-    except ImportError as error:
-        if error.name == "keyring":
-            raise MissingExtraError("Keeping a password", "ssh") from None
-        raise UserError(f"The keyring cannot be used: {error}.", NO_KEYRING_REMEDY) from None
+    except Exception as error:  # every keyring has errors of its own
+        raise UserError(f"The keyring cannot be used: {first_line(error)}.", NO_KEYRING_REMEDY) from None
     if isinstance(found, fail.Keyring):
         raise UserError("This machine has no keyring to keep a password in.", NO_KEYRING_REMEDY)
 
@@ -38,8 +36,7 @@ def keep_password(service: str, user: str, password: str) -> SecretReference:
     Raises:
         UserError: the keyring did not take it; names no secret.
     """
-    import keyring
-
+    keyring = open_keyring("Keeping a password")
     reference = SecretReference(SecretKind.KEYRING, KEYRING_SERVICE + service, user)
     try:
         keyring.set_password(reference.name, user, password)
@@ -63,8 +60,7 @@ def forget_password(reference: SecretReference | None) -> bool:
         return False
     remedy = f"Remove it yourself: keyring del '{reference.name}' {reference.user}"
     try:
-        import keyring
-
+        keyring = open_keyring("The stored password")
         if keyring.get_password(reference.name, reference.user) is None:
             return False
         keyring.delete_password(reference.name, reference.user)

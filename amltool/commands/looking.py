@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from amltool.artifact import Artifact
-from amltool.commands.driving import finish, finish_ended, go_on, prepare_drive, status_of
+from amltool.commands.driving import finish, finish_ended, go_on, hand_over, prepare_drive, status_of
 from amltool.commands.opening import Opened
 from amltool.errors import DamagedError, TargetError, UserError
 from amltool.history.journal import JournalEntry, Step
@@ -21,10 +21,14 @@ from amltool.run import LongList, Run, RunRecord, RunStatus, parse_timestamp
 from amltool.stores import open_store
 from amltool.targets.base import Drive, Silent, Watcher
 from amltool.targets.following import ConsoleReader, Outage
+from amltool.targets.live_logs import LogReader
 
 WAIT_S = 0.05
+LOG_WAIT_S = 0.25
+"""How often a file under ``logs/`` is looked at: it costs a round trip."""
 LOOK_S = 1.0
 """How often one who follows a run looks whether it still has a driver."""
+BEFORE_LAUNCH = (Step.REQUESTED, Step.PREPARED, Step.PLACED)
 STATUSES = {status.value.lower(): status for status in RunStatus}
 
 
@@ -196,6 +200,7 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
     if entry is None:
         return opened.history.find(name)
     reader: ConsoleReader | None = None
+    is_said = False
     while True:
         try:
             with entry.driven():
@@ -203,14 +208,47 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
                 _catch_up(run, reader)
                 finish(run)
                 return opened.history.find(entry.run_id)
-        except FileNotFoundError:
+        except FileNotFoundError:  # whoever drove it was faster than our next look
+            for block in _rest(opened, entry.run_id, CONSOLE_FILE, reader.offset if reader else 0):
+                watcher.console(block)
             return opened.history.find(entry.run_id)
+        except KeyboardInterrupt:
+            if stands_before_launch(entry):  # nothing but its driver starts it
+                hand_over(opened, entry)
+            raise
         except BlockingIOError:
+            if stands_before_launch(entry):
+                is_said = is_said or _say_queued(entry, watcher)
+                time.sleep(WAIT_S)
+                continue
             reader = reader or ConsoleReader(*_console_place(opened, entry))
             with contextlib.suppress(TargetError):  # whoever drives the run waits for an answer
                 for block in reader.new():
                     watcher.console(block)
             time.sleep(WAIT_S)
+
+
+def is_queued(opened: Opened, run_id: str) -> bool:
+    """Whether a run waits for its turn on its compute target."""
+    entry = opened.journal.entry(run_id)
+    with contextlib.suppress(FileNotFoundError):
+        return entry is not None and entry.state().status is RunStatus.QUEUED
+    return False
+
+
+def stands_before_launch(entry: JournalEntry) -> bool:
+    """Whether nothing of a run can be there to read yet."""
+    with contextlib.suppress(FileNotFoundError):
+        return entry.state().step in BEFORE_LAUNCH and entry.folder.exists()
+    return False
+
+
+def _say_queued(entry: JournalEntry, watcher: Watcher) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        if entry.state().status is RunStatus.QUEUED:
+            watcher.say(f"Run {entry.run_id} is Queued: it starts by itself when it is its turn.")
+            return True
+    return False
 
 
 def _console_place(opened: Opened, entry: JournalEntry) -> tuple[Any, Any]:
@@ -264,13 +302,17 @@ def console_of(
         yield from artifact_content(opened, found, path)
         return
     run = prepare_drive(opened, found, Silent())
-    folder = run.folder if path == CONSOLE_FILE else None
-    reader = ConsoleReader(run.target.host, run.folder, path=None if folder else run.folder.work / path)
-    looked, outage = time.monotonic(), Outage(watcher or Silent())
+    host, launcher = run.target.host, run.target.launcher
+    reader: ConsoleReader | LogReader = ConsoleReader(host, run.folder)
+    if path != CONSOLE_FILE:
+        reader = LogReader(host, lambda: launcher.live_work(host, run.folder), path)
+    watcher, is_said = watcher or Silent(), False
+    looked, outage = time.monotonic(), Outage(watcher)
     while True:
-        running = _is_running(found)
+        running = is_running(found)
+        is_said = is_said or _say_queued(found, watcher)
         try:
-            blocks = reader.new()
+            blocks = [] if stands_before_launch(found) else reader.new()
         except TargetError as error:
             if not follow:
                 raise
@@ -281,10 +323,12 @@ def console_of(
         outage.is_over()
         yield from blocks
         if not follow:
+            if isinstance(reader, LogReader) and not reader.is_there:
+                raise UserError(f"Run {found.run_id} has no {path} yet.", f"See: amltool logs {found.run_id} --list")
             return
         if not running:
             break
-        time.sleep(WAIT_S)
+        time.sleep(WAIT_S if path == CONSOLE_FILE else LOG_WAIT_S)
         if time.monotonic() - looked > LOOK_S:
             # its driver may have died since: then nobody else would see the run's end
             go_on(opened, found)
@@ -300,7 +344,7 @@ def _rest(opened: Opened, run_id: str, path: str, offset: int) -> Iterator[bytes
             offset -= len(block)
 
 
-def _is_running(entry: JournalEntry) -> bool:
+def is_running(entry: JournalEntry) -> bool:
     with contextlib.suppress(FileNotFoundError):
         state = entry.state()
         return list(Step).index(state.step) <= list(Step).index(Step.LAUNCHED) and entry.folder.exists()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
+from collections.abc import Callable, Container
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -21,15 +23,20 @@ if TYPE_CHECKING:
 
 CHECK_S = 13.0
 """For all targets together: a network that swallows everything is told within 15 s (RELIABILITY)."""
-DISK_S = 10.0
+ANSWER_S = 10.0
 LITTLE = 1 << 30
 """Bytes: less room than this is a warning, as `doctor` has it."""
 SILENT = "It did not answer within {:g} seconds."
 WHEN_SILENT = "Look at the network and whether the machine is up; runs there are not touched by this."
-_FREE = (
-    "import os,sys;p=sys.argv[1]\nwhile not os.path.exists(p):p=os.path.dirname(p)\n"
-    "s=os.statvfs(p);print(s.f_bavail*s.f_frsize)"
-)
+_MACHINE = """
+import os, subprocess, sys, time
+root, git = sys.argv[1:]
+while not os.path.exists(root): root = os.path.dirname(root)
+disk = os.statvfs(root)
+print(disk.f_bavail * disk.f_frsize)
+print(subprocess.check_output([git, "version"]).decode().strip() if git else "")
+print(time.time())
+"""
 
 
 class TargetState(str, Enum):
@@ -43,7 +50,14 @@ class TargetState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A compute target as it was found; ``free`` is bytes on the disk of its ``root``, ``None`` where nobody said."""
+    """A compute target as it was found.
+
+    Attributes:
+        free: bytes on the disk of its ``root``.
+        git: what Git says of itself on another machine, empty where there is none.
+        clock_s: how far the clock of another machine is ahead of ours, at least, in seconds.
+        All three are ``None`` where nobody said.
+    """
 
     name: str
     type: str | None
@@ -52,6 +66,8 @@ class CheckedTarget:
     message: str
     remedy: str = ""
     free: int | None = None
+    git: str | None = None
+    clock_s: float | None = None
     run_configurations: tuple[str, ...] = ()
 
     @property
@@ -61,6 +77,11 @@ class CheckedTarget:
 
 def check_targets(opened: Opened) -> list[CheckedTarget]:
     """Look at every compute target of the project, all at once, for at most `CHECK_S` seconds."""
+    return begin_checks(opened)()
+
+
+def begin_checks(opened: Opened, only: Container[str] | None = None) -> Callable[[], list[CheckedTarget]]:
+    """Begin to look at compute targets (of these names, else at all); what is given waits for what was found."""
     from amltool.configuration.choosing import list_compute_targets
     from amltool.configuration.folder import working_files
 
@@ -68,11 +89,12 @@ def check_targets(opened: Opened) -> list[CheckedTarget]:
     looks = {
         name: _Look(opened, name, tuple(used_by.get(name, ())))
         for name in list_compute_targets(working_files(opened.project.root))
+        if only is None or name in only
     }
     until = time.monotonic() + CHECK_S
     for look in looks.values():
         look.begin()
-    return [look.result(until) for look in looks.values()]
+    return lambda: [look.result(until) for look in looks.values()]
 
 
 def works_there(compute: ComputeTarget, host: SshHost) -> str:
@@ -143,6 +165,7 @@ def _checked(compute: ComputeTarget) -> CheckedTarget:
 
 def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
     from amltool.hosts.ssh import SshHost
+    from amltool.hosts.ssh_failures import ClosedKeyError
     from amltool.targets.over_ssh import ssh_settings
 
     try:
@@ -150,20 +173,29 @@ def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
         host.connect()
     except TargetError as error:
         return _row(compute, TargetState.UNREACHABLE, error.what, error.remedy)
+    except ClosedKeyError as error:  # submit asks for the passphrase; who only looks does not
+        return _row(compute, TargetState.WARNING, f"Not looked at. {error.what}", error.remedy)
     except UserError as error:
         return _row(compute, TargetState.ERROR, error.what, error.remedy)
     with closing(host):
         try:
-            free = _free_there(host)
-            return _with_room(compute, works_there(compute, host), free)
+            free, git, clock_s = _machine(host)
+            return replace(_with_room(compute, works_there(compute, host), free), git=git, clock_s=clock_s)
         except UserError as error:
             return _row(compute, TargetState.ERROR, error.what, error.remedy)
 
 
-def _free_there(host: SshHost) -> int | None:
-    words = [host.facts().python, "-I", "-S", "-c", _FREE, str(host.root)]
-    said = host.run(words, timeout_s=DISK_S).stdout.strip()
-    return int(said) if said.isdigit() else None
+def _machine(host: SshHost) -> tuple[int | None, str | None, float | None]:
+    """Bytes free, Git, and by how much the clock is ahead: what cannot be the way of the answer to us."""
+    facts, asked = host.facts(), time.time()
+    words = [facts.python, "-I", "-S", "-c", _MACHINE, str(host.root), facts.git or ""]
+    said = os.fsdecode(host.run(words, timeout_s=ANSWER_S).stdout).splitlines()
+    answered = time.time()
+    try:
+        free, git, clock = int(said[0]), said[1], float(said[2])
+    except (ValueError, IndexError):
+        return None, None, None
+    return free, git, min(clock - asked, 0.0) or max(clock - answered, 0.0)
 
 
 def _here(compute: ComputeTarget) -> CheckedTarget:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from amltool.commands.driving import drive_in_background, finish, prepare_drive
+from amltool.commands.driving import drive_in_background, finish, hand_over, prepare_drive
 from amltool.commands.opening import Opened
 from amltool.commands.weighing import refuse_over_limits
 from amltool.configuration.choosing import Chosen, choose
@@ -26,7 +26,7 @@ from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
 from amltool.launchers.base import Expected
 from amltool.layout import LOCK_FILE, HostLayout
-from amltool.run import RunRecord, new_run_id, timestamp
+from amltool.run import RunRecord, RunStatus, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
 from amltool.targets.base import Drive, Target, Watcher, drive, labels_of
@@ -60,7 +60,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submitted(msgspec.Struct, frozen=True):
-    """A run that was started; ``record`` once it was followed to its end.
+    """A run that was started, or waits for its turn (``status``); ``record`` once it was followed to its end.
 
     ``kept_in`` is the folder that holds the files of a run of which no record is kept.
     """
@@ -68,6 +68,7 @@ class Submitted(msgspec.Struct, frozen=True):
     run_id: str
     record: RunRecord | None
     kept_in: str | None = None
+    status: RunStatus = RunStatus.RUNNING
 
 
 class Interrupted(Exception):  # noqa: N818 - no error: the run goes on
@@ -107,20 +108,20 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
 
 
 def _load_early(root: Path, name: str) -> None:
-    """Load Docker's package and connect to another machine while Git takes the snapshot, where the target looks like
+    """Load what Docker takes and connect to another machine while Git takes the snapshot, where the target looks like
     one that needs it: a guess by its name, before anything is read for good."""
     with contextlib.suppress(OSError, ValueError):
         content = (root / FOLDER / f"{name}.compute").read_bytes()
         if b"docker" in content:
-            threading.Thread(target=_load_docker, daemon=True).start()
+            threading.Thread(target=_load_docker, args=(b"address" not in content,), daemon=True).start()
         if b"address" in content:
             threading.Thread(target=_connect_early, args=(name, content), daemon=True).start()
 
 
-def _load_docker() -> None:
-    from amltool.containers.daemon import load
+def _load_docker(here: bool) -> None:
+    from amltool.targets.containers import load
 
-    load()
+    load(here=here)
 
 
 def _connect_early(name: str, content: bytes) -> None:
@@ -185,7 +186,8 @@ def start(
     *,
     detach: bool,
 ) -> Submitted:
-    """Drive a run that stands in the journal: to its launch when detached, else to its end."""
+    """Drive a run that stands in the journal: to its launch when detached (or to where it waits for its turn), else to
+    its end."""
     with ExitStack() as stack:
         stack.enter_context(entry.driven())
         try:
@@ -194,33 +196,60 @@ def start(
             entry.discard()
             raise
         try:
-            drive(run, until=Step.LAUNCHED)
+            if not (detach and _is_queued(run)):
+                drive(run, until=Step.LAUNCHED)
             if not detach:
                 record = finish(run)
                 kept_in = None if run.request.tracked else str(run.folder.work)
                 return Submitted(entry.run_id, record, kept_in)
-        except Exception:
+        except Exception as error:
             if run.state.step in (Step.REQUESTED, Step.PREPARED, Step.PLACED):
-                _abandon(run)
+                _abandon(run, error)
             raise
         except KeyboardInterrupt:
             if run.state.step in (Step.REQUESTED, Step.PREPARED):
                 _abandon(run)
                 raise Interrupted(None) from None
             stack.close()
-            drive_in_background(opened, entry)
+            _let_go(opened, run)
             raise Interrupted(entry.run_id) from None
-    drive_in_background(opened, entry)
-    return Submitted(entry.run_id, None)
+    _let_go(opened, run)
+    return Submitted(entry.run_id, None, status=run.state.status)
 
 
-def _abandon(run: Drive) -> None:
-    """Nothing of the run was started: leave no trace of it."""
+def _let_go(opened: Opened, run: Drive) -> None:
+    if run.state.step is Step.PLACED:
+        hand_over(opened, run.entry)
+    else:
+        drive_in_background(opened, run.entry)
+
+
+def _is_queued(run: Drive) -> bool:
+    """Drive a run to where it may start; whether it has to wait there for its turn."""
+    if run.target.max_concurrent_runs is None:
+        return False
+    drive(run, until=Step.PLACED)
+    from amltool.targets.turns import has_turn
+
+    return run.state.step is Step.PLACED and not has_turn(run, patient=False)
+
+
+def _abandon(run: Drive, why: Exception | None = None) -> None:
+    """Nothing of the run was started: leave no trace of it, or, where its host is away, leave that to whoever reaches
+    it next: then the run ends as canceled."""
+    from amltool.hosts.ssh_failures import AwayError
+
     try:
-        with contextlib.suppress(TargetError):  # what made it fail may be that
-            run.target.launcher.forget(run.target.host, run.folder)
-            run.target.host.remove(run.folder.path)
-    finally:
+        if isinstance(why, AwayError):
+            raise why
+        run.target.launcher.forget(run.target.host, run.folder)
+        run.target.host.remove(run.folder.path)
+    except TargetError as error:
+        run.entry.ask_to_cancel(f"not started: {error.what.rstrip('.')}")
+    except BaseException:
+        run.entry.discard()
+        raise
+    else:
         run.entry.discard()
 
 

@@ -73,6 +73,7 @@ class ComputeTarget(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     password: SecretReference | None = None
     private_key: SecretReference | None = None
     private_key_file: str | None = None
+    private_key_passphrase: SecretReference | None = None
     use_ssh_key: bool = False
     base_docker_image: str | None = None
     shared_volumes: bool = True
@@ -154,6 +155,7 @@ _TABLE = Table(
         Field("password", "password", kind.secret),
         Field("privateKey", "private_key", kind.secret),
         Field("privateKeyFile", "private_key_file", kind.text),
+        Field("privateKeyPassphrase", "private_key_passphrase", kind.secret),
         Field("useSshKey", "use_ssh_key", kind.boolean, False),
         Field("baseDockerImage", "base_docker_image", kind.text),
         Field("sharedVolumes", "shared_volumes", kind.boolean, True),
@@ -213,7 +215,7 @@ def read_compute(name: str, content: bytes, path: str) -> ComputeTarget:
         check_username(findings, root, of_type is ComputeType.CLUSTER)
     if of_type in IN_CONTAINER and values["base_docker_image"] and any(map(str.isspace, values["base_docker_image"])):
         findings.mistake("baseDockerImage: the name of an image has no blanks", root.get("baseDockerImage"))
-    refuse_plain_secrets(findings, root, frozenset({"password", "environmentVariables"}))
+    refuse_plain_secrets(findings, root, frozenset({"password", "privateKeyPassphrase", "environmentVariables"}))
     findings.check()
     assert of_type is not None  # noqa: S101 - a missing type is a mistake, and mistakes were raised
     return ComputeTarget(name=name, type=of_type, warnings=findings.warning_texts(), **values)

@@ -6,12 +6,17 @@ import os
 import re
 from collections.abc import Mapping
 from enum import Enum
+from types import ModuleType
 
 import msgspec
 
 from amltool.errors import MissingExtraError, UserError
 
 REFERENCE_FORMS = "${env:NAME} or ${keyring:service/user}"
+OTHER_THAN_KEYRING = (
+    "See that it is unlocked and what `keyring --list-backends` says, or keep the secret in an environment variable: "
+    "${env:NAME}."
+)
 
 _REFERENCE = re.compile(
     r"\$\{(?:env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|keyring:(?P<service>[^{}\s]+)/(?P<user>[^{}/\s]+))\}"
@@ -62,22 +67,44 @@ class SecretReference(msgspec.Struct, frozen=True):
         return value
 
     def _from_keyring(self) -> str:
-        try:
-            import keyring
-            from keyring.errors import KeyringError
-        except ImportError:
-            raise MissingExtraError(f"The secret {self}", "ssh") from None
+        keyring = open_keyring(f"The secret {self}")
         try:
             value = keyring.get_password(self.name, self.user)
-        except KeyringError as error:
+        except Exception as error:  # every keyring has errors of its own: locked, no D-Bus, a broken library
             raise UserError(
-                f"The keyring cannot be read for {self}: {error}", "Unlock it, or use ${env:NAME}."
+                f"The keyring cannot be read for {self}: {first_line(error)}.", OTHER_THAN_KEYRING
             ) from None
         if value is None:
             raise UserError(
                 f"The keyring has no password for {self}.", f"Store it: keyring set {self.name} {self.user}"
             )
         return str(value)
+
+
+def open_keyring(what: str) -> ModuleType:
+    """The package that speaks with the user's keyring; ``what`` is what needs it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        UserError: it is, and cannot be loaded, as with a wrong ``PYTHON_KEYRING_BACKEND``.
+    """
+    try:
+        import keyring
+    except Exception as error:  # it looks for the keyring as it is loaded, and runs code that is not ours
+        if isinstance(error, ImportError) and error.name == "keyring":
+            raise MissingExtraError(what, "ssh") from None
+        chosen = os.environ.get("PYTHON_KEYRING_BACKEND")
+        why = f"PYTHON_KEYRING_BACKEND={chosen}, " if chosen else ""
+        raise UserError(
+            f"{what} needs the keyring, and that cannot be used: {why}{first_line(error)}.", OTHER_THAN_KEYRING
+        ) from None
+    return keyring
+
+
+def first_line(error: BaseException) -> str:
+    """What an error that is not ours says, as part of a sentence."""
+    said = (str(error).strip().splitlines() or [""])[0].partition(". ")[0].rstrip(". ")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def credential_service_gone(what: str) -> str:

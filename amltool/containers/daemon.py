@@ -1,20 +1,23 @@
 """A Docker daemon: what amltool asks of it, in amltool's words and with amltool's errors.
 
-The one door to Docker: nothing else imports the ``docker`` package, and that only when a daemon is asked for the first
-time (it takes 0.1 s to load).
+The one door to Docker: nothing outside this folder imports the ``docker`` package. What a submit with nothing changed
+asks, and what follows its run, is asked in JSON (`asking`), most often without that package.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from amltool.containers.refusals import no_daemon, no_image, said_by
+from amltool.containers.address import proxies_here, socket_here
+from amltool.containers.asking import RefusedError
+from amltool.containers.connection import Connection, connect
+from amltool.containers.refusals import container_refused, no_image, said_by
 from amltool.containers.values import (
+    STOP_SIGNAL,
     ContainerInput,
     ContainerSpec,
     ContainerState,
@@ -22,16 +25,17 @@ from amltool.containers.values import (
     Kept,
     Mount,
     NameTakenError,
-    host_configuration,
+    creation,
+    seconds_of,
 )
-from amltool.errors import MissingExtraError, TargetError, UserError
-from amltool.hosts.base import Host
+from amltool.errors import UserError
 from amltool.hosts.local import LocalHost
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
 __all__ = [
+    "STOP_SIGNAL",
     "ContainerInput",
     "ContainerSpec",
     "ContainerState",
@@ -43,37 +47,24 @@ __all__ = [
     "connect",
 ]
 
-ANSWER_S = 60
-"""How long the daemon may take for an answer; on a busy machine a start takes seconds."""
 DISK_USAGE_S = 60.0
 """How long others may be asking what its disk holds, in seconds: it answers one client at a time."""
 PATIENT_ANSWER_S = 3600
-STOP_SIGNAL = "SIGPWR"
-"""What `docker stop`, and a daemon or machine that shuts down, send to our containers: our own cancel is SIGTERM."""
-_NO_GPU = ("could not select device driver", "nvidia-container-cli", "GPU vendor", "unresolvable CDI devices")
-"""How Docker says that it has none: by version and by what is missing."""
+_DELETED = 2
 
 
-def load() -> None:
-    """Load Docker's package, which takes 0.1 s, while something else is waited for; no effect without it."""
+def load(*, here: bool = True) -> None:
+    """Load what asking a daemon takes, while something else is waited for: for one that is not at a socket ``here``
+    Docker's package, which takes 0.1 s; no effect without it."""
+    if here and socket_here() is not None:
+        return
     with contextlib.suppress(ImportError):
         import docker.api.client  # noqa: F401
 
 
-class DockerDaemon:
+class DockerDaemon(Connection):
     """The daemon of a host. Every method may raise TargetError: the daemon does not answer, which says nothing about
     what runs in it."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    @cached_property
-    def _api(self) -> APIClient:
-        return connect(self._host)
-
-    def connect(self) -> None:
-        """Be ready to ask: load the package and find the daemon."""
-        _ = self._api
 
     def afresh(self) -> DockerDaemon:
         """The same daemon, to be asked over a new connection: one that is going down still answers on the old ones."""
@@ -81,32 +72,23 @@ class DockerDaemon:
 
     def version(self) -> str:
         """The daemon's version."""
-        with self._asked() as api:
-            return str(api.version()["Version"])
+        return str(self._learn("/version")["Version"])
 
     def security(self) -> set[str]:
         """What the daemon confines containers with: ``rootless``, ``userns``, ``selinux``, ``seccomp`` …"""
-        with self._asked() as api:
-            options = api.info().get("SecurityOptions") or []
+        options = self._learn("/info").get("SecurityOptions") or []
         return {option.removeprefix("name=").partition(",")[0] for option in options}
-
-    def start_mark(self) -> str:
-        """What is different after every start of the daemon: the time it made its default network."""
-        with self._asked() as api:
-            found = api.networks(names=["bridge"])
-            return next((str(network["Created"]) for network in found if network["Name"] == "bridge"), "")
 
     # images
 
     def image(self, name: str) -> Image | None:
         """An image by name, digest or id; ``None`` where it is not there."""
-        from docker.errors import ImageNotFound, NotFound
-
-        with self._asked() as api:
-            try:
-                found = api.inspect_image(name)
-            except (ImageNotFound, NotFound):
+        try:
+            found = self._ask("GET", f"/images/{quote(name, safe='/:')}/json")
+        except RefusedError as error:
+            if error.status == 404:
                 return None
+            raise self._unexpected(error) from error
         configuration = found.get("Config") or {}
         return Image(
             id=found["Id"],
@@ -148,6 +130,8 @@ class DockerDaemon:
 
     def proxies(self) -> dict[str, str]:
         """The proxies that this user told Docker to give to containers (``~/.docker/config.json``), as variables."""
+        if isinstance(self._host, LocalHost):
+            return proxies_here()
         with self._asked() as api:
             environment: list[str] = api._proxy_configs.inject_proxy_environment([]) or []
         return dict(entry.split("=", 1) for entry in environment)
@@ -195,33 +179,22 @@ class DockerDaemon:
             NameTakenError: there is one of that name.
             UserError: it cannot be made as asked (no such network, a folder to mount that is not there …).
         """
-        from docker.errors import APIError
-
-        with self._asked() as api:
-            try:
-                made = api.create_container(
-                    spec.image,
-                    command=list(spec.command[1:]),
-                    entrypoint=[spec.command[0]],
-                    name=spec.name,
-                    labels=dict(spec.labels),
-                    user=spec.user,
-                    working_dir=spec.folder,
-                    host_config=host_configuration(api, spec),
-                    stdin_open=True,
-                    stop_signal=STOP_SIGNAL,
-                    use_config_proxy=False,  # it would set variables that anybody can see; `proxies` has them
-                )
-            except APIError as error:
-                if error.status_code == 409 and "already in use" in said_by(error):
-                    raise NameTakenError(spec.name) from None
-                raise self._refused(f"The container {spec.name} cannot be made", error) from error
+        try:
+            made = self._ask("POST", "/containers/create", {"name": spec.name}, creation(spec))
+        except RefusedError as error:
+            if error.status == 409 and "already in use" in error.said:
+                raise NameTakenError(spec.name) from None
+            raise container_refused(self._host.name, f"The container {spec.name} cannot be made", error.said) from error
         return str(made["Id"])
 
     def attach(self, container: str) -> ContainerInput:
         """The standard input of a container; before it is started."""
-        with self._asked() as api:
-            return ContainerInput(api.attach_socket(container, params={"stdin": 1, "stream": 1}))
+        try:
+            return ContainerInput(self._asking.take_input(container))
+        except RefusedError as error:
+            raise self._unexpected(error) from error
+        except OSError as error:
+            raise self._silent(error) from error
 
     def start(self, container: str) -> None:
         """Start it; one that runs is left alone.
@@ -229,29 +202,19 @@ class DockerDaemon:
         Raises:
             UserError: it cannot be started as asked: no GPU, no such program …
         """
-        from docker.errors import APIError
-
-        with self._asked() as api:
-            try:
-                api.start(container)
-            except APIError as error:
-                if any(sign in said_by(error) for sign in _NO_GPU):
-                    raise UserError(
-                        f"Docker on {self._host.name} has no GPU to give: {said_by(error)}.",
-                        "Install the NVIDIA driver and nvidia-container-toolkit there, or take gpu and nvidiaDocker "
-                        "out of the .compute.",
-                    ) from None
-                raise self._refused("The container cannot be started", error) from error
+        try:
+            self._ask("POST", f"/containers/{container}/start")
+        except RefusedError as error:
+            raise container_refused(self._host.name, "The container cannot be started", error.said) from error
 
     def state(self, container: str) -> ContainerState | None:
         """How a container is, by name or id; ``None`` where there is none."""
-        from docker.errors import NotFound
-
-        with self._asked() as api:
-            try:
-                found = api.inspect_container(container)
-            except NotFound:
+        try:
+            found = self._ask("GET", f"/containers/{container}/json")
+        except RefusedError as error:
+            if error.status == 404:
                 return None
+            raise self._unexpected(error) from error
         state = found["State"]
         return ContainerState(
             found["Id"], state["Status"], state["ExitCode"], bool(state["OOMKilled"]), state["Error"],
@@ -276,35 +239,25 @@ class DockerDaemon:
 
     def signal(self, container: str, name: str) -> None:
         """Send a signal to the first process of a container; one that is over or gone is left alone."""
-        from docker.errors import APIError
-
-        with self._asked() as api:
-            try:
-                api.kill(container, name)
-            except APIError as error:
-                if error.status_code not in (404, 409):
-                    raise
+        self._ask_unless((404, 409), "POST", f"/containers/{container}/kill", {"signal": name})
 
     def pause(self, container: str) -> None:
         """Freeze all that runs in a container; one that does not run, or cannot be frozen, is left alone."""
-        from docker.errors import APIError
-
-        with self._asked() as api, contextlib.suppress(APIError):
-            api.pause(container)
+        with contextlib.suppress(RefusedError):
+            self._ask("POST", f"/containers/{container}/pause")
 
     def resume(self, container: str) -> None:
         """The opposite of `pause`."""
-        from docker.errors import APIError
+        with contextlib.suppress(RefusedError):
+            self._ask("POST", f"/containers/{container}/unpause")
 
-        with self._asked() as api, contextlib.suppress(APIError):
-            api.unpause(container)
-
-    def was_killed(self, container: str, since_s: float, until_s: float) -> bool:
-        """Whether the daemon (since it started) was asked to kill a container outright, between two times."""
+    def was_killed(self, container: str) -> bool:
+        """Whether the daemon (since it started) was asked to kill a container outright."""
         with self._asked() as api:
+            now = seconds_of(api.info()["SystemTime"])  # of its clock: what is later than that it would wait for
             events = api.events(
-                since=f"{since_s:.9f}",
-                until=f"{until_s:.9f}",  # nothing later than now: the daemon would wait for it
+                since="0",
+                until=f"{now:.9f}",
                 filters={"container": container, "event": "kill"},
                 decode=True,
             )
@@ -312,14 +265,9 @@ class DockerDaemon:
 
     def remove(self, container: str) -> None:
         """Remove a container, killing what runs in it; none is fine."""
-        from docker.errors import APIError
-
-        with self._asked() as api, _patient(api):
-            try:
-                api.remove_container(container, force=True, v=True)
-            except APIError as error:
-                if error.status_code not in (404, 409):  # 409: somebody else is removing it
-                    raise
+        query = {"force": "true", "v": "true"}
+        # 409: somebody else is removing it
+        self._ask_unless((404, 409), "DELETE", f"/containers/{container}", query, timeout_s=PATIENT_ANSWER_S)
 
     def containers(self, label: str) -> list[Kept]:
         """Containers with a label, running or not; ``size`` is what they wrote."""
@@ -370,6 +318,12 @@ class DockerDaemon:
                 return None
         return self._pieces(stream)
 
+    def changed(self, container: str) -> list[str]:
+        """The paths that a container added to its image or changed there, also of what `get` leaves out (sockets);
+        bytes that are no UTF-8 are U+FFFD in them."""
+        with self._asked() as api, _patient(api):
+            return [str(each["Path"]) for each in api.diff(container) or [] if each["Kind"] != _DELETED]
+
     def commit(self, container: str, name: str, changes: Sequence[str], labels: Mapping[str, str] | None = None) -> str:
         """Make an image of a container that ended; ``changes`` are Dockerfile lines, ``labels`` any text. Gives its
         id. A container of that image has all its labels too."""
@@ -411,38 +365,6 @@ class DockerDaemon:
                 if error.status_code not in (404, 409):
                     raise
 
-    def _refused(self, what: str, error: Exception) -> UserError:
-        said = said_by(error)
-        if "no space left" in said.lower():
-            return UserError(
-                f"{what}: the disk of Docker on {self._host.name} is full ({said}).",
-                "Make room there (docker system df, amltool clean), then try again.",
-            )
-        if "No such image" in said:
-            return UserError(f"{what}: its image was removed meanwhile ({said}).", "Submit again: it is built anew.")
-        if "source path does not exist" in said:
-            return UserError(f"{what}: {said}.", "Make that folder, or take it out of `volumes` in the .compute.")
-        return UserError(f"{what}: {said}.", "Mend that in the .compute, or its image.")
-
-    def _pieces(self, stream: Iterator[bytes]) -> Iterator[bytes]:
-        with self._asked():
-            yield from stream
-
-    @contextlib.contextmanager
-    def _asked(self) -> Iterator[APIClient]:
-        api = self._api
-        from docker.errors import DockerException
-        from requests.exceptions import RequestException
-        from urllib3.exceptions import HTTPError
-
-        try:
-            yield api
-        except (DockerException, RequestException, HTTPError, OSError) as error:
-            raise TargetError(
-                f"Docker on {self._host.name} did not do what it was asked: {said_by(error)}.",
-                "See that it runs (docker version), then try again.",
-            ) from error
-
 
 @contextlib.contextmanager
 def _patient(api: APIClient) -> Iterator[None]:
@@ -467,49 +389,6 @@ def _disk_usage(api: APIClient) -> Any:
             if "already running" not in str(error) or time.monotonic() > until:
                 raise
         time.sleep(0.2)
-
-
-def connect(host: Host) -> APIClient:
-    """A client of the daemon of a host: on this machine that of ``DOCKER_HOST``, else of Docker's current context, else
-    of the usual socket; on another one that of the ``docker`` command there.
-
-    Raises:
-        MissingExtraError: the ``docker`` package is not installed.
-        TargetError: no daemon answers, or it does not let this user in.
-    """
-    try:
-        from docker.api.client import APIClient
-        from docker.errors import DockerException
-    except ImportError:
-        raise MissingExtraError("A compute target with Docker", "docker") from None
-    if not isinstance(host, LocalHost):
-        from amltool.containers.over_ssh import DockerHost, connect_there
-
-        return connect_there(cast("DockerHost", host), ANSWER_S)
-    try:
-        return APIClient(version="auto", timeout=ANSWER_S, **_connection())
-    except (DockerException, OSError, ValueError) as error:  # ValueError: DOCKER_HOST is no address
-        raise no_daemon(host.name, error) from error
-
-
-def _connection() -> dict[str, Any]:
-    from docker.utils import kwargs_from_env
-
-    given = kwargs_from_env()
-    if given.get("base_url") or not (os.environ.get("DOCKER_CONTEXT") or _has_contexts()):
-        return dict(given)
-    from docker.context import ContextAPI
-
-    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT")) or ContextAPI.get_current_context()
-    if context is None or not context.Host:
-        return dict(given)
-    return {"base_url": context.Host, "tls": context.TLSConfig or False}
-
-
-def _has_contexts() -> bool:
-    """Whether this user ever chose a context: nothing but the file of the choice is looked at."""
-    folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")  # noqa: PTH118, PTH111
-    return os.path.exists(os.path.join(folder, "config.json"))  # noqa: PTH110, PTH118
 
 
 def _parted(name: str) -> tuple[str, str | None]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from amltool.errors import TargetError
 
+STOP_SIGNAL = "SIGPWR"
+"""What `docker stop`, and a daemon or machine that shuts down, send to our containers: our own cancel is SIGTERM."""
 _STARTING = ("created", "restarting")
 
 
@@ -118,24 +122,54 @@ class ContainerInput:
             self._socket.close()
 
 
-def host_configuration(api: Any, spec: ContainerSpec) -> Any:
-    """What a container is made with beside its program, for a client of the ``docker`` package."""
-    return api.create_host_config(
-        mounts=[
+def seconds_of(text: str) -> float:
+    """A time as Docker writes it (RFC 3339, nanoseconds, its machine's zone) in seconds since the epoch."""
+    day, fraction, zone = re.fullmatch(r"(.{19})(\.\d+)?(.+)", text).groups()  # type: ignore[union-attr]
+    whole = datetime.fromisoformat(day + zone.replace("Z", "+00:00"))
+    return whole.timestamp() + float(fraction or 0)
+
+
+def creation(spec: ContainerSpec) -> dict[str, Any]:
+    """What the daemon is asked for a container with. Its input ends with the client that is attached first.
+
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerCreate
+    """
+    return {
+        "Image": spec.image,
+        "Entrypoint": [spec.command[0]],
+        "Cmd": list(spec.command[1:]),
+        "Labels": dict(spec.labels),
+        "User": spec.user or "",
+        "WorkingDir": spec.folder or "",
+        "StopSignal": STOP_SIGNAL,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": _host_configuration(spec),
+    }
+
+
+def _host_configuration(spec: ContainerSpec) -> dict[str, Any]:
+    """What a container is made with beside its program; what is not asked for is left out."""
+    asked = {
+        "Mounts": [
             {"Type": "bind", "Source": each.source, "Target": each.target, "ReadOnly": each.read_only}
             for each in spec.mounts
         ],
-        binds=list(spec.volumes) or None,
-        tmpfs=dict.fromkeys(spec.temporary, "mode=1777,exec") or None,
-        shm_size=spec.shm_size,
-        mem_limit=spec.memory,
-        memswap_limit=spec.memory,
-        nano_cpus=round(spec.cpus * 1e9) if spec.cpus else None,
-        network_mode=spec.network,
-        device_requests=[_gpu_request(spec.gpu)] if spec.gpu else None,
-        userns_mode=spec.user_namespace,
-        security_opt=list(spec.security) or None,
-    )
+        "Binds": list(spec.volumes),
+        "Tmpfs": dict.fromkeys(spec.temporary, "mode=1777,exec"),
+        "ShmSize": spec.shm_size,
+        "Memory": spec.memory,
+        "MemorySwap": spec.memory,
+        "NanoCpus": round(spec.cpus * 1e9) if spec.cpus else None,
+        "NetworkMode": spec.network or "default",
+        "DeviceRequests": [_gpu_request(spec.gpu)] if spec.gpu else None,
+        "UsernsMode": spec.user_namespace,
+        "SecurityOpt": list(spec.security),
+    }
+    return {name: value for name, value in asked.items() if value}
 
 
 def _gpu_request(gpu: str) -> dict[str, Any]:

@@ -20,6 +20,11 @@ from amltool.tracking.redaction import Redactor
 TAIL = 15
 """So many of the last lines of a failed build are shown."""
 LONGEST_LINE = 2000
+UNTRUSTED = (
+    "This network shows certificates that the build does not trust, as a company's does. Name the file that has them "
+    "as caCertificates in the .compute, or in the variable SSL_CERT_FILE (of a login there, where the build is on a "
+    "remote machine); then run the same command again."
+)
 _USER_PART = re.compile(r"://([^/@\s]+)@")
 _CONDA_TOKEN = re.compile(r"://[^\s/]+/t/([^/\s]+)/")
 _PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
@@ -143,7 +148,7 @@ class BuildLog:
     """Takes the output of a build in whatever pieces it comes, and gives it on line by line without its secrets."""
 
     def __init__(self, progress: Progress, secrets: Iterable[str]) -> None:
-        self._progress = progress
+        self.progress = progress
         self._redactor = Redactor(secrets)
         self._held = b""
         self.lines: list[str] = []
@@ -156,7 +161,7 @@ class BuildLog:
             text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2].rstrip()[:LONGEST_LINE]
             if text:
                 self.lines = [*self.lines[-(TAIL - 1) :], text]
-                self._progress.log(text)
+                self.progress.log(text)
 
     def say(self, line: str) -> None:
         """A line of our own among the output."""
@@ -164,6 +169,12 @@ class BuildLog:
 
 
 def build_failed(step: str, lines: Iterable[str], remedy: str) -> UserError:
-    """The failure of a build: which step failed, the last lines of its output (redacted already), what to do."""
+    """The failure of a build: which step failed, the last lines of its output (redacted already), what to do.
+
+    Where a certificate was not trusted, that is what to mend, whatever the step was.
+    """
+    lines = list(lines)
     tail = "\n".join(f"  {line}" for line in lines)
+    if any("certificate verify failed" in line.lower() or "invalid peer certificate" in line.lower() for line in lines):
+        remedy = UNTRUSTED
     return UserError(f"{step} failed. The last of what it said:\n{tail}" if tail else f"{step} failed.", remedy)

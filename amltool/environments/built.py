@@ -18,4 +18,4 @@ def built_environment(
 ) -> ExecutionEnvironment:
     """The environment that ``conda_dependencies.yml`` (or a lock) describes, built on the host: by conda where
     something only conda installs is asked for, else a virtual environment. ``login`` is that of another machine."""
-    return FolderEnvironment(compute, (VirtualEnvironment(compute), CondaEnvironment()), login)
+    return FolderEnvironment(compute, (VirtualEnvironment(compute), CondaEnvironment(compute.python_location)), login)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -159,17 +160,17 @@ class FolderEnvironment:
 
     def kept(self, host: Host) -> list[KeptEnvironment]:
         """As `ExecutionEnvironment.kept`; what is being built just now is not among them."""
-        found = []
         folder = HostLayout(host.root).environments
-        for key in _names(host, folder):
-            if key == LOCKS:
-                continue
-            with contextlib.suppress(BlockingIOError), _lock(host, key, wait=False):
-                whole = host.exists(folder / key / MARKER)
-                size = sum(file.size for file in host.walk(folder / key))
-                reason = "it is built again when it is needed" if whole else "its build was interrupted"
-                found.append(KeptEnvironment(kind=KIND, place=str(folder / key), size=size, key=key, reason=reason))
-        return found
+        return [
+            KeptEnvironment(
+                kind=KIND,
+                place=str(folder / name),
+                size=size,
+                key=name,
+                reason="it is built again when it is needed" if whole else "its build was interrupted",
+            )
+            for name, whole, size in _standing(host, folder)
+        ]
 
     def remove(self, host: Host, kept: KeptEnvironment) -> None:
         """As `ExecutionEnvironment.remove`.
@@ -255,6 +256,7 @@ class FolderEnvironment:
             python=[str(binaries / "python")],
             key=key,
             lock=lock,
+            built=True,
             variables={**kind.variables(place / PREFIX), "PATH": f"{binaries}:{self._path(host)}", **recipe.variables},
             spark_submit=self._spark_submit(host, binaries, request),
             notices=_deviations(recipe, request.lock, lock),
@@ -362,6 +364,19 @@ def _names(host: Host, folder: PurePosixPath) -> list[str]:
         return host.names(folder)
     except FileNotFoundError:
         return []
+
+
+def _standing(host: Host, folder: PurePosixPath) -> list[tuple[str, bool, int]]:
+    """Name, whether it is whole, and bytes of each environment that is not being built; told by the host at once."""
+    script = (Path(__file__).with_name("scripts") / "kept_folders.py").read_text("utf-8")
+    python = sys.executable if isinstance(host, LocalHost) else "python3"
+    said = host.run([python, "-I", "-S", "-c", script, str(folder), MARKER, LOCKS, SETTINGS])
+    try:
+        found = msgspec.json.decode(said.stdout, type=list[tuple[str, bool, int, bool]])
+    except msgspec.MsgspecError:
+        why = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+        raise TargetError(f"The environments on {host.name} cannot be listed: {why}.", "Try again.") from None
+    return [(name, whole, size) for name, whole, size, busy in found if not busy]
 
 
 def _remove(host: Host, place: PurePosixPath) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from amltool.containers.daemon import ContainerSpec, ContainerState, DockerDaemon, NameTakenError
 from amltool.environments.base import Progress
 from amltool.environments.building import TAIL, BuildLog
+from amltool.environments.hearing import heard
 from amltool.errors import TargetError, UserError
 
 BUILD_LABEL = "amltool.build"
@@ -185,7 +186,7 @@ class ImageBuild(Generic[Done]):
     def _follow(self, container: str) -> Done | None:
         """Log what it prints until it ends; ``None`` when it was taken away or not fed."""
         output = _Output(self._plan.secrets, self._progress)
-        for piece in self._daemon.output(container):
+        for piece in heard(self._daemon.output(container), self._progress):
             output.take(piece)
         output.take(b"")
         code = None
@@ -235,7 +236,7 @@ class _Output:
             self._step, self._lines = rest, []
             self._progress.say(f"In the image: {rest}.")
         elif mark == "problem":
-            self._problem = rest.strip()
+            self._problem = self._problem or rest.strip()
         elif mark == "failed":
             self.failed = True
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from amltool.configuration.compute import DEFAULT_BASE_IMAGE, ComputeTarget
+from amltool.containers.refusals import is_full
 from amltool.environments.base_images import Base
 from amltool.environments.building import (
     build_failed,
@@ -185,16 +186,17 @@ def explain(failure: Failure, base: str, wanted: Wanted, compute: ComputeTarget)
             "Name its Python as pythonLocation, choose an image that has one, or let amltool build the environment "
             "(userManagedEnvironment: false).",
         )
+    if problem == "full" or any(is_full(line) for line in failure.lines):
+        left = f" ({int(detail) // 1024} MB are left)" if detail.isdigit() else ""
+        return build_failed(
+            f"The disk of Docker is full{left}: the step to {failure.step}",
+            failure.lines,
+            "Make room there (docker system df, amltool clean), then run the same command again.",
+        )
     remedy = (
         "Mend the dependency file, or network, pip, buildArguments and caCertificates of the .compute; then run the "
         "same command again."
     )
-    if any("certificate verify failed" in line.lower() for line in failure.lines):
-        remedy = (
-            "This network shows certificates that the build does not trust, as a company's does. Name the file that "
-            f"has them in {compute.name}.compute (caCertificates: FILE) or in the variable SSL_CERT_FILE, and run the "
-            "same command again."
-        )
     return build_failed(
         f"Building the execution environment on {base}: the step to {failure.step}", failure.lines, remedy
     )

@@ -83,21 +83,39 @@ class _Reading:
             return line
         if bare.startswith(("/", "~")):
             raise _refused(line, file, "lies outside of the project", "Commit it into the project and name it there.")
-        path = _within(posixpath.join(self.root, re.sub(r"\[[^\]]*\]$", "", bare)), line, file)
-        content = self.read(path)
-        if content is None or not _ARCHIVE.search(path):
-            raise _refused(line, file, "is no wheel or source archive of the snapshot", _WHEEL_OF_FOLDER)
+        named = re.sub(r"\[[^\]]*\]$", "", bare)
+        path, content = self._file(named, line, file)
         if any(map(str.isspace, path)):
             raise _refused(line, file, "has blanks in its path", "Rename it.")
         self.files[path] = content
         extras = re.search(r"\[[^\]]*\]$", bare)
         return f"./{path}{extras[0] if extras else ''}{line[len(bare) :]}"
 
+    def _file(self, named: str, line: str, file: str) -> tuple[str, bytes]:
+        """A file of the snapshot, by its path from the conda file's folder, else from the project's: pip of Workbench's
+        time was run there."""
+        beside = _within(posixpath.join(self.root, named), line, file)
+        places = list(dict.fromkeys([beside, posixpath.normpath(named)]))
+        for place in places:
+            content = None if place.startswith("..") else self.read(place)
+            if content is not None and _ARCHIVE.search(place):
+                return place, content
+        looked = " nor ".join(place for place in places if not place.startswith(".."))
+        raise _refused(
+            line,
+            file,
+            f"names no wheel or source archive of the snapshot: there is no such file {looked}",
+            f"Commit it there, or correct the path (it begins at the conda file's folder). {_WHEEL_OF_FOLDER}"
+            if _ARCHIVE.search(named)
+            else _WHEEL_OF_FOLDER,
+        )
+
 
 def read_requirements(lines: Iterable[str], conda_file: str, read: ReadFile) -> Requirements:
     """Resolve the lines under ``pip:`` of a conda file; ``read`` gives files of the snapshot.
 
-    Paths begin at the conda file's folder, those after ``-r`` and ``-c`` in a requirements file at its own.
+    Paths begin at the conda file's folder (a file that is not there is looked for from the project's), and those
+    after ``-r`` and ``-c`` in a requirements file at its own.
 
     Raises:
         UserError: a line names something that is not in the snapshot or would change under the environment.

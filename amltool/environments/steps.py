@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from amltool.environments.building import BuildLog, BuildVariables, build_failed
+from amltool.environments.hearing import heard, heard_here
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
 from amltool.hosts.streaming import StreamingHost, streaming
@@ -74,7 +75,7 @@ class Steps:
         try:
             process.stdin.write(self._script(_WATCHED.format(shlex.join(command))))
             process.stdin.flush()
-            while chunk := os.read(process.stdout.fileno(), CHUNK):
+            for chunk in heard_here(process.stdout.fileno(), self._log.progress):
                 self._log.feed(chunk)
             return process.wait()
         finally:
@@ -89,7 +90,7 @@ class Steps:
         """As `_stream`: what is cut off from us over there sees the end of its input, and ends."""
         with contextlib.closing(host.open_stream(["sh", "-s"])) as stream:
             stream.write(b"exec 2>&1\n" + self._script(_WATCHED.format(shlex.join(command))))
-            while chunk := stream.read(CHUNK):
+            for chunk in heard(iter(lambda: stream.read(CHUNK), b""), self._log.progress):
                 self._log.feed(chunk)
             return stream.wait()
 

@@ -163,14 +163,22 @@ class JournalEntry:
         except FileNotFoundError:
             return False
 
-    def ask_to_cancel(self) -> None:
-        """Leave word for whoever drives the run, now or later."""
+    def ask_to_cancel(self, reason: str = "") -> None:
+        """Leave word for whoever drives the run, now or later; the reason is for a run that was never started."""
         with contextlib.suppress(FileNotFoundError):
-            (self.folder / "cancel").touch()
+            (self.folder / "cancel").write_text(reason, "utf-8")
 
     @property
     def cancel_asked(self) -> bool:
         return (self.folder / "cancel").exists()
+
+    @property
+    def cancel_reason(self) -> str:
+        """Why it is to be canceled, where that was said."""
+        try:
+            return (self.folder / "cancel").read_text("utf-8")
+        except FileNotFoundError:
+            return ""
 
     def discard(self) -> None:
         """Take the run out of the journal: it is in the history now, or nothing of it ever started."""

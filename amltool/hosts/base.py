@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import PurePosixPath
@@ -31,6 +31,18 @@ class FileOnHost(msgspec.Struct, frozen=True):
     mode: int = 0
     inode: int = 0
     ctime_ns: int = 0
+
+
+LARGEST_PIECE = 1 << 20
+"""The most bytes a `Piece` may have."""
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Bytes of a file: at most ``limit`` of them (`LARGEST_PIECE` is the most) from ``offset`` on."""
+
+    path: str
+    limit: int
+    offset: int = 0
 
 
 class CommandResult(msgspec.Struct, frozen=True):
@@ -106,4 +118,9 @@ class Host(Protocol):
             FileNotFoundError: nothing there any more.
             OSError: it is no regular file, cannot be read, or a link stands in the way.
         """
+        ...
+
+    def pieces(self, folder: PurePosixPath, wanted: Iterable[Piece]) -> Iterator[bytes | OSError]:
+        """Read pieces of regular files below a folder, in their order, each as `open` would find it: shorter than its
+        limit only at the end of the file, or what stands in the way. Many cost few round trips."""
         ...

@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -17,7 +17,7 @@ from typing import BinaryIO
 from amltool.errors import TargetError
 from amltool.files import write_whole
 from amltool.hosts import tree
-from amltool.hosts.base import CommandResult, FileOnHost
+from amltool.hosts.base import CommandResult, FileOnHost, Piece
 from amltool.hosts.tree import FOLDER_FLAGS
 
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -167,6 +167,16 @@ class LocalHost:
         with os.fdopen(handle, "rb") as stream:
             _check_regular(handle, path)
             yield stream
+
+    def pieces(self, folder: PurePosixPath, wanted: Iterable[Piece]) -> Iterator[bytes | OSError]:
+        for piece in wanted:
+            try:
+                with self.open(folder, piece.path) as stream:
+                    stream.seek(piece.offset)
+                    found: bytes | OSError = stream.read(piece.limit)
+            except OSError as error:
+                found = error
+            yield found
 
 
 def _start_detached(command: Sequence[str], stdin: int | BinaryIO) -> None:

@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
 from amltool.errors import TargetError
-from amltool.hosts.base import CommandResult, FileKind, FileOnHost
+from amltool.hosts.base import CommandResult, FileKind, FileOnHost, Piece
 from amltool.hosts.ssh_connection import SshConnection, connect
 from amltool.hosts.ssh_failures import BusyError, LostError, understood
 from amltool.hosts.ssh_host_keys import USUAL_PORT
 from amltool.hosts.ssh_login import Login
+from amltool.hosts.ssh_pieces import AHEAD, answered, ask_for, groups
 from amltool.hosts.ssh_requests import Pending, Requests
 from amltool.hosts.ssh_settings import HostFacts, SshSettings
-from amltool.hosts.ssh_stream import FIRST_BLOCK, RemoteFile, SshStream
+from amltool.hosts.ssh_stream import FIRST_BLOCK, RemoteFile, SshStream, WaitingChannel
+from amltool.hosts.streaming import Soon
 
 __all__ = ["HostFacts", "SshHost", "SshSettings", "SshStream"]
 
@@ -36,6 +41,10 @@ ROOT = "~/.amltool"
 PATIENCE_S = 5.0
 """How long a connection that went away is tried again, from one attempt to the next a little longer."""
 FIRST_PAUSE_S = 0.1
+SOON_S = 1.0
+"""Where nothing is printed the machine says so this often: shorter than what we take for silence."""
+MORE = 1 << 16
+"""What an answer may have beside its content."""
 Got = TypeVar("Got")
 Written = tuple[PurePosixPath, bytes, int]
 _Entry = tuple[str, FileKind, int, int, int, int, int]
@@ -58,6 +67,8 @@ class SshHost:
         self._login = Login(settings)
         self._connection: SshConnection | None = None
         self._requests: Requests | None = None
+        self._waiting: WaitingChannel | None = None
+        self._streams_soon = False
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._failed: tuple[float, TargetError] | None = None
@@ -76,13 +87,14 @@ class SshHost:
             return PurePosixPath(self.facts().home, *rest)
         return self._root if self._root.is_absolute() else PurePosixPath(self.facts().home, self._root)
 
-    def connect(self) -> None:
-        """Be ready to ask.
+    def connect(self, *, streams_soon: bool = False) -> None:
+        """Be ready to ask; ``streams_soon``: what `open_stream` needs is made ready, too.
 
         Raises:
             TargetError: the machine does not answer.
             UserError: it is not the one it should be, does not let us in, or has no Python.
         """
+        self._streams_soon = streams_soon
         self._reached()
 
     def close(self) -> None:
@@ -100,12 +112,18 @@ class SshHost:
         Raises:
             TargetError: the machine does not answer, or opens no more sessions.
         """
-        self._reached()
+        requests = self._reached()
         with self._lock:
             connection = self._connection
+            waiting, self._waiting = self._waiting, None
         if connection is None:
             raise LostError(f"{self.name} is unreachable: the connection was closed.", "Run the same command again.")
-        return SshStream(connection.open_channel(), command, self.name)
+        start = partial(SshStream, command=command, address=self.name, is_heard=lambda: requests.is_alive)
+        channel = waiting.take() if waiting is not None else None
+        if channel is not None:
+            with contextlib.suppress(BrokenPipeError):  # it was ended there just now
+                return start(channel, is_waiting=True)
+        return start(connection.open_channel())
 
     def run(self, command: Sequence[str], *, input: bytes = b"", timeout_s: float | None = None) -> CommandResult:
         """As `Host.run`; what a command over its time started is ended with it (its whole session).
@@ -132,8 +150,22 @@ class SshHost:
         """
         self._once("start", input, command=list(command))
 
+    def evaluate(self, program: str, arguments: Sequence[Any]) -> Any:
+        """As `EvaluatingHost.evaluate`."""
+        _, body = self._again("evaluate", program.encode(), arguments=list(arguments))
+        with understood(self.name):
+            return json.loads(body)
+
     def read(self, path: PurePosixPath, offset: int = 0, limit: int | None = None) -> bytes:
         return self._again("read", path=str(path), offset=offset, limit=limit)[1]
+
+    def read_soon(self, path: PurePosixPath, offset: int, limit: int, until: PurePosixPath) -> Soon:
+        """As `WatchingHost.read_soon`."""
+        wanted = {"path": str(path), "offset": offset, "limit": limit, "until": str(until), "wait_s": SOON_S}
+        try:
+            return _Soon(self._begin("read_soon", most=limit + MORE, **wanted), self.name)
+        except LostError:
+            return _Soon(self._begin("read_soon", most=limit + MORE, **wanted), self.name)
 
     def read_many(self, paths: Iterable[PurePosixPath]) -> list[bytes | OSError]:
         """Read several files in one round trip; what cannot be read is its error."""
@@ -190,13 +222,19 @@ class SshHost:
         self._again("remove", path=str(path))
 
     def walk(self, folder: PurePosixPath) -> Iterator[FileOnHost]:
-        """As `Host.walk`; the entries come in blocks while they are looked at.
+        """As `Host.walk`, asked for at once; the entries come in blocks while they are looked at.
 
         Raises:
             TargetError: the machine does not answer, or gives a name that leads out of the folder.
         """
         try:
-            parts = self._begin("walk", path=str(folder)).parts()
+            return self._walked(folder, self._begin("walk", path=str(folder)))
+        except LostError:
+            return self._walked(folder, self._begin("walk", path=str(folder)))
+
+    def _walked(self, folder: PurePosixPath, begun: Pending) -> Iterator[FileOnHost]:
+        try:
+            parts = begun.parts()
             first = next(parts)
         except LostError:
             parts = self._begin("walk", path=str(folder)).parts()
@@ -217,6 +255,26 @@ class SshHost:
             return
         with RemoteFile(requests, header["handle"], first) as file:
             yield cast("BinaryIO", io.BufferedReader(file, FIRST_BLOCK))
+
+    def pieces(self, folder: PurePosixPath, wanted: Iterable[Piece]) -> Iterator[bytes | OSError]:
+        """As `Host.pieces`; what was on its way when the connection went away is asked for again.
+
+        Raises:
+            TargetError: the machine does not answer, or not what it was asked.
+        """
+        coming = groups(wanted)
+        waiting: deque[tuple[list[Piece], Pending]] = deque()
+        while True:
+            for group in itertools.islice(coming, AHEAD - len(waiting)):
+                waiting.append((group, self._twice(partial(ask_for, folder=folder, group=group))))
+            if not waiting:
+                return
+            group, pending = waiting.popleft()
+            try:
+                found = answered(pending, group, self.name)
+            except LostError:
+                found = answered(self._twice(partial(ask_for, folder=folder, group=group)), group, self.name)
+            yield from found
 
     def _found(self, body: bytes) -> list[FileOnHost]:
         with understood(self.name):
@@ -254,6 +312,7 @@ class SshHost:
         with self._lock:
             if self._process != os.getpid():  # a fork: the connection is our parent's
                 self._connection, self._requests, self._process = None, None, os.getpid()
+                self._waiting = None
             if self._requests is not None and self._requests.is_alive:
                 return self._requests
             if self._failed is not None and self._failed[0] >= asked:  # another thread just tried for all of us
@@ -272,6 +331,8 @@ class SshHost:
         while True:
             try:
                 self._connection = connect(self._settings, self._login)
+                if self._streams_soon:
+                    self._waiting, self._streams_soon = WaitingChannel(self._connection), False
                 self._requests = Requests(self._connection.open_channel(), self.name)
                 return self._requests
             except TargetError as error:
@@ -290,7 +351,21 @@ class SshHost:
             self._requests.close()
         if self._connection is not None:
             self._connection.close()
-        self._connection = None
+        self._connection = self._waiting = None
+
+
+class _Soon:
+    """As `Soon`, from an answer that is on its way."""
+
+    def __init__(self, pending: Pending, address: str) -> None:
+        self._pending = pending
+        self._address = address
+
+    def wait(self, timeout_s: float) -> tuple[bytes, bool] | None:
+        if not self._pending.wait(timeout_s):
+            return None
+        header, content = self._pending.whole()
+        return content, header.get("is_all") is True
 
 
 def _content_or_error(pending: Pending) -> bytes | OSError:

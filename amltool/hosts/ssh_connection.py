@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from amltool.errors import MissingExtraError
 from amltool.hosts.ssh_config import Hop, way_to
-from amltool.hosts.ssh_failures import failures_of
+from amltool.hosts.ssh_failures import LateError, failures_of
 from amltool.hosts.ssh_host_keys import KnownKey, OfferedKey, check_host_key, known_keys
 from amltool.hosts.ssh_login import Login
 from amltool.hosts.ssh_settings import SshSettings
@@ -18,8 +18,8 @@ from amltool.hosts.ssh_settings import SshSettings
 if TYPE_CHECKING:
     from paramiko import Channel, Transport  # noqa: TID251 (one of the door's modules)
 
-CONNECT_S = 5.0
-"""For the network; a machine that is up answers in a fraction of it."""
+CONNECT_S = 3.0
+"""For the network; a machine that is up answers in a fraction of it, and one that went away is said so within 15 s."""
 HANDSHAKE_S = 8.0
 LOGIN_S = 30.0
 """A directory service there may be slow."""
@@ -82,6 +82,9 @@ def connect(settings: SshSettings, login: Login) -> SshConnection:
                 transports.append(transport)
                 login.log_in(transport, hop, is_last=is_last)
                 transport.set_keepalive(KEEPALIVE_S)
+    except LateError:
+        SshConnection(transports, way[-1]).close()
+        return connect(settings, login)
     except BaseException:
         SshConnection(transports, way[-1]).close()
         raise

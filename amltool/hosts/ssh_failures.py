@@ -12,21 +12,33 @@ from amltool.errors import TargetError, UserError
 AGAIN = "Look at the network and whether the machine is up, then run the same command again: nothing was lost."
 
 
-class LostError(TargetError):
+class AwayError(TargetError):
+    """The machine does not answer."""
+
+
+class LostError(AwayError):
     """The connection went away in the middle of something; whether that was done is not known."""
 
 
-class BusyError(TargetError):
+class BusyError(AwayError):
     """The machine hung up before anything was said, as sshd does when many come at once (its MaxStartups)."""
+
+
+class LateError(BusyError):
+    """The machine hung up while somebody typed a passphrase (sshd's LoginGraceTime); it is known by now."""
+
+
+class ClosedKeyError(UserError):
+    """A key file is protected by a passphrase that nobody is here to type; it may be a good one."""
 
 
 class LoginError(UserError):
     """The machine does not let this user in."""
 
 
-def unreachable(address: str, reason: str) -> TargetError:
+def unreachable(address: str, reason: str) -> AwayError:
     """The machine does not answer, which says nothing about what runs there."""
-    return TargetError(f"{address} is unreachable: {reason}.", AGAIN)
+    return AwayError(f"{address} is unreachable: {reason}.", AGAIN)
 
 
 def lost(address: str) -> LostError:

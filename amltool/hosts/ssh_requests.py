@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import json
@@ -36,30 +37,49 @@ SLOW_UPLOAD = 65_536
 MOST_NOISE = 65_536
 LARGEST_ANSWER = 1 << 24
 PIECE = 32_000
+PART = 64
 _TOO_OLD = 96
 _NUMBERS = {name: number for number, name in errno.errorcode.items()}
-_MODULES = ("answers", "tree", "operations", "serving")
+_MODULES = ("answers", "tree", "pieces", "soon", "operations", "serving")
 _BOOTSTRAP = (
-    "import sys, os, types, zlib, json\n"
+    "import sys, types, zlib, json, base64\n"
     f"if sys.version_info < (3, 6): sys.exit({_TOO_OLD})\n"
-    "n = int(sys.argv[1]); s = b''\n"
-    "while len(s) < n: s += os.read(0, n - len(s)) or sys.exit(1)\n"
-    "for name, text in json.loads(zlib.decompress(s).decode()):\n"
+    "for name, text in json.loads(zlib.decompress(base64.b64decode(sys.argv[1])).decode()):\n"
     " m = sys.modules[name] = types.ModuleType(name); m.__path__ = []\n"
     " exec(compile(text, name, 'exec'), m.__dict__)\n"
     "m.main()"
 )
 
 
+def error_of(name: str, text: str, path: str | None) -> OSError:
+    """An error that a host names: numbers differ between systems."""
+    return OSError(_NUMBERS.get(name, errno.EIO), text, path)
+
+
 class Pending:
     """The answer to a request, part by part."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, most: int | None = None) -> None:
         self._address = address
+        self._left = most
         self._parts: queue.SimpleQueue[tuple[Header, bytes] | None] = queue.SimpleQueue()
+        self._is_whole = threading.Event()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether within this time all of it was here."""
+        return self._is_whole.wait(timeout_s)
 
     def put(self, part: tuple[Header, bytes] | None) -> None:
+        """One part more; a host that says more than it was asked for does not fill our memory."""
+        if part is not None and self._left is not None:
+            if self._left < 0:
+                return
+            self._left -= len(part[1]) + PART
+            if self._left < 0:
+                part = {"failed": "it sent more than it was asked for"}, b""
         self._parts.put(part)
+        if part is None or not part[0].get("more"):
+            self._is_whole.set()
 
     def parts(self) -> Iterator[tuple[Header, bytes]]:
         """Every part, as it comes.
@@ -74,8 +94,7 @@ class Pending:
                 raise lost(self._address)
             header, body = part
             if "errno" in header:
-                number = _NUMBERS.get(str(header["errno"]), errno.EIO)  # numbers differ between systems
-                raise OSError(number, str(header.get("strerror")), header.get("filename"))
+                raise error_of(str(header["errno"]), str(header.get("strerror")), header.get("filename"))
             if "failed" in header:
                 raise TargetError(
                     f"amltool's part on {self._address} failed: {header['failed']}.", "Run the same command again."
@@ -115,13 +134,13 @@ class Requests:
     def is_alive(self) -> bool:
         return not self._over
 
-    def begin(self, operation: str, body: bytes = b"", **values: Any) -> Pending:
-        """Send a request and do not wait.
+    def begin(self, operation: str, body: bytes = b"", *, most: int | None = None, **values: Any) -> Pending:
+        """Send a request and do not wait; the answer may have ``most`` bytes, `PART` of them for each part of it.
 
         Raises:
             LostError: the connection is gone.
         """
-        pending = Pending(self._address)
+        pending = Pending(self._address, most)
         with self._table:
             self._number += 1
             number = self._number
@@ -138,13 +157,11 @@ class Requests:
         self._end()
 
     def _greet(self) -> HostFacts:
-        program = _program()
         channel, noise = self._channel, bytearray()
         with failures_of(self._address):
             channel.settimeout(GREETING_S)
-            begin_command(channel, f"exec python3 -I -S -B -c {python_word(_BOOTSTRAP)} {len(program)}")
-            with contextlib.suppress(OSError):  # it may have ended at once, and says why
-                channel.sendall(program)
+            # The program is a word of the command: before its standard input takes a byte, sshd takes a round trip.
+            begin_command(channel, f"exec python3 -I -S -B -c {python_word(_BOOTSTRAP)} {_program()}")
             while MAGIC not in noise and len(noise) <= MOST_NOISE:
                 block = channel.recv(PIECE)
                 if not block:
@@ -279,11 +296,11 @@ def begin_command(channel: Channel, command: str) -> None:
     channel.transport._send_user_message(message)
 
 
-def _program() -> bytes:
+def _program() -> str:
     folder, package = Path(__file__).parent / "there", "amltool.hosts.there"
     modules = [("amltool", ""), ("amltool.hosts", ""), (package, "")]
     modules += [(f"{package}.{name}", (folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
-    return zlib.compress(json.dumps(modules).encode(), 9)
+    return base64.b64encode(zlib.compress(json.dumps(modules).encode(), 9)).decode()
 
 
 def python_word(text: str) -> str:

@@ -21,7 +21,8 @@ class SshSettings:
         use_ssh_key: the keys of the agent and of ``~/.ssh`` too; without a ``key_file`` and a password they are anyway.
         password: gives the password; called only when the machine is to be given one, and only to the last machine of
             a way over others.
-        passphrase: gives the passphrase of a key file, whose path it gets; called once a file.
+        passphrase: gives the passphrase of a key file, whose path it gets; without it, or where it does not open a key
+            of ``~/.ssh``, whoever sits at the terminal is asked.
         compression: compress what goes over the connection.
         known_hosts: files of host keys instead of the user's and the machine's own.
         config: a file instead of ``~/.ssh/config`` and ``/etc/ssh/ssh_config``.

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import io
+import queue
+import struct
+import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from amltool.errors import TargetError
 from amltool.hosts.ssh_failures import failures_of, lost, missing_program
-from amltool.hosts.ssh_requests import PIECE, Pending, Requests, begin_command, python_word
+from amltool.hosts.ssh_requests import PIECE, STUCK_S, TICK_S, Pending, Requests, begin_command, python_word
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from paramiko import Channel  # noqa: TID251 (one of the door's modules)
     from typing_extensions import Self
+
+    from amltool.hosts.ssh_connection import SshConnection
 
 FIRST_BLOCK = 1 << 18
 """A file that is no larger comes with the answer to its opening."""
@@ -30,18 +36,74 @@ try:
 except OSError:
     os._exit(127)
 """
+_EXEC_LATER = """import os
+def take(size):
+    found = b""
+    while len(found) < size:
+        found += os.read(0, size - len(found)) or os._exit(0)
+    return found
+words = take(int.from_bytes(take(4), "big")).split(b"\\0")
+try:
+    os.execvp(words[0], words)
+except OSError:
+    os._exit(127)
+"""
+
+
+class WaitingChannel:
+    """A channel with an interpreter in it that waits for the words of its command.
+
+    It is opened while other things go on: what is said to it reaches the command in half a round trip, where one that
+    is opened at the need takes two more (sshd takes nothing for a command that it has not started).
+    """
+
+    def __init__(self, connection: SshConnection) -> None:
+        self._opened: queue.SimpleQueue[Channel | None] = queue.SimpleQueue()
+        threading.Thread(target=self._open, args=(connection,), daemon=True).start()
+
+    def take(self) -> Channel | None:
+        """The channel, for one command; ``None`` where it could not be had (sshd's MaxSessions) or is gone."""
+        channel = self._opened.get()
+        return None if channel is None or channel.closed or channel.eof_received else channel
+
+    def _open(self, connection: SshConnection) -> None:
+        channel = None
+        with contextlib.suppress(Exception):  # who needs it opens another, and hears why that fails
+            channel = connection.open_channel()
+            begin_command(channel, f"exec python3 -I -S -B -c {python_word(_EXEC_LATER)}")
+        self._opened.put(channel)
 
 
 class SshStream:
-    """A running command: `write` to its input, `read` its output. Its end of the channel ends with the connection."""
+    """A running command: `write` to its input, `read` its output. Its end of the channel ends with the connection.
 
-    def __init__(self, channel: Channel, command: Sequence[str], address: str) -> None:
+    The channel is a fresh one, or that of a `WaitingChannel`. ``is_heard`` says whether the machine answers other
+    questions over the same connection: behind another machine that is all that shows a cut.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        command: Sequence[str],
+        address: str,
+        *,
+        is_waiting: bool = False,
+        is_heard: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._channel = channel
         self._address = address
+        self._is_heard = is_heard
+        self._moved = time.monotonic()
         self._program = command[0]
-        words = " ".join("x" + word.encode("utf-8", "surrogateescape").hex() for word in command)
+        words = [word.encode("utf-8", "surrogateescape") for word in command]
+        if is_waiting:
+            said = b"\0".join(words)
+            self.write(struct.pack(">I", len(said)) + said)
+            channel.settimeout(None)  # who uses its `socket` sets what they need
+            return
         with failures_of(address):
-            begin_command(channel, f"exec python3 -I -S -B -c {python_word(_EXEC)} {words}")
+            shown = " ".join("x" + word.hex() for word in words)
+            begin_command(channel, f"exec python3 -I -S -B -c {python_word(_EXEC)} {shown}")
 
     @property
     def socket(self) -> Channel:
@@ -69,11 +131,17 @@ class SshStream:
             LostError: the connection went away.
         """
         view = memoryview(content)
+        self._begin_moving()
         try:
             while view:
-                sent = self._channel.send(bytes(view[:PIECE]))
+                try:
+                    sent = self._channel.send(bytes(view[:PIECE]))
+                except TimeoutError:
+                    self._check_moving()
+                    continue
                 if not sent:
                     raise OSError
+                self._moved = time.monotonic()
                 view = view[sent:]
         except (OSError, EOFError):
             self._check()
@@ -125,10 +193,25 @@ class SshStream:
         self.close()
 
     def _received(self, size: int) -> bytes:
-        block: bytes = self._channel.recv(size)
-        if not block and size:
-            self._check()
-        return block
+        self._begin_moving()
+        while True:
+            try:
+                block: bytes = self._channel.recv(size)
+            except TimeoutError:
+                self._check_moving()
+                continue
+            if not block and size:
+                self._check()
+            return block
+
+    def _begin_moving(self) -> None:
+        self._channel.settimeout(TICK_S)
+        self._moved = time.monotonic()
+
+    def _check_moving(self) -> None:
+        """An upload that goes on, and a command that says nothing for long, are no lost connection."""
+        if not self._is_heard() and time.monotonic() - self._moved > STUCK_S:
+            raise lost(self._address)
 
     def _check(self) -> None:
         if not self._channel.get_transport().is_active():

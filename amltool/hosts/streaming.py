@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from amltool.errors import TargetError
 from amltool.hosts.base import Host
@@ -60,6 +61,55 @@ class StreamingHost(Host, Protocol):
     def open_stream(self, command: Sequence[str]) -> Stream:
         """Start a command and give its streams."""
         ...
+
+
+class Soon(Protocol):
+    """Bytes of a file that come as soon as there are any."""
+
+    def wait(self, timeout_s: float) -> tuple[bytes, bool] | None:
+        """The bytes (none when nothing came for a while) and whether they were the last; ``None`` when the time is
+        over first. Raises as `Host.read`."""
+        ...
+
+
+class WatchingHost(Host, Protocol):
+    """A host that says when there is something new, where asking again and again would cost round trips."""
+
+    def read_soon(self, path: PurePosixPath, offset: int, limit: int, until: PurePosixPath) -> Soon:
+        """Ask for up to ``limit`` bytes from an offset on, as soon as there are some: the file may not be there yet.
+        They are the last when a file lies at ``until``. Does not wait."""
+        ...
+
+
+def watching(host: Host) -> WatchingHost | None:
+    """The host, if it says when there is something new."""
+    return cast("WatchingHost", host) if hasattr(host, "read_soon") else None
+
+
+class EvaluatingHost(Host, Protocol):
+    """A host on which an interpreter of ours runs already."""
+
+    def evaluate(self, program: str, arguments: Sequence[Any]) -> Any:
+        """What ``main(*arguments)`` of a small program (Python 3.6, standard library) gives; both are JSON. It may be
+        done twice. Raises OSError as it was met there."""
+        ...
+
+
+def evaluated(host: Host, program: str, arguments: Sequence[Any]) -> Any:
+    """What ``main(*arguments)`` of a small program gives on a host, in a process of its own where that has to be.
+
+    Raises:
+        OSError: it was met there.
+        TargetError: the host does not answer, or the program failed.
+    """
+    if hasattr(host, "evaluate"):
+        return cast("EvaluatingHost", host).evaluate(program, arguments)
+    whole = f"{program}\nimport json, sys\njson.dump(main(*json.load(sys.stdin)), sys.stdout)\n"
+    said = host.run(["python3", "-I", "-S", "-c", whole], input=json.dumps(list(arguments)).encode())
+    if said.exit_code:
+        last = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+        raise TargetError(f"A program of amltool's failed on {host.name}: {last}.", "Run the same command again.")
+    return json.loads(said.stdout)
 
 
 def streaming(host: Host) -> StreamingHost | None:

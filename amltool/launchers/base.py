@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import msgspec
@@ -90,6 +91,16 @@ class Launcher(Protocol):
 
     def observe(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:
         """How it is now; never waits. Raises TargetError when the host does not answer."""
+        ...
+
+    def is_over(self, host: Host, folder: RunFolder) -> bool:
+        """Whether a run that began is over, whoever started it; unlike `observe` it brings nothing of it to the run's
+        folder, where another client may be at work. Raises TargetError when the host does not answer."""
+        ...
+
+    def live_work(self, host: Host, folder: RunFolder) -> PurePosixPath:
+        """The folder of the host that has what a run wrote to ``logs/`` until now; where the host does not see that
+        itself, it is brought there, as seldom as it takes long. Raises TargetError when the host does not answer."""
         ...
 
     def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:

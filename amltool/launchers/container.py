@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import msgspec
 from msgspec.structs import replace
@@ -23,10 +24,14 @@ from amltool.run import timestamp
 
 ATTEMPTS = 3
 """How often a container is made for one start: one that waits may be killed before it is fed."""
+CONTENDED_S = 60.0
+"""How long clients that start the same run may be in each other's way."""
 ASK_EVERY_S, ASK_OFTEN_S = 0.75, 0.1
 """How seldom the daemon is asked how a container is: the run itself says when it ends, unless its folder is not
 shared with us."""
 CONSOLE_EVERY_S = 1.0
+LOGS_SHARE = 9
+"""Logs that took a second to copy are copied again after nine."""
 LAST_LOOKS_S = 0.3
 """How long a file may take to be seen here when its container is over already."""
 LONGEST_GRACE_S, LONGEST_CANCEL_S, KILL_S = 12.0, 13.0, 1.5
@@ -50,6 +55,7 @@ class ContainerLauncher:
         self._looks: dict[RunFolder, Look[ContainerState | None]] = {}
         self._doubts: dict[RunFolder, TargetError] = {}
         self._console_at: dict[RunFolder, float] = {}
+        self._logs_at: dict[RunFolder, float] = {}
 
     def get_ready(self, host: Host, expected: Expected) -> None:
         """As `Launcher.get_ready`: the daemon is found; with an image, a container is started and waits."""
@@ -71,7 +77,8 @@ class ContainerLauncher:
         expected = _expected(launch)
         waiting = self._waiting(folder, expected)
         failure = TargetError(f"Run {launch.run_id} did not start: its container {name} is in use.", "Try again.")
-        for _ in range(ATTEMPTS):
+        attempts = 0
+        for _ in moments(CONTENDED_S, FIRST_PAUSE_S, LONGEST_LOOK_S):
             if waiting is None and self._start.has_begun(host, folder, None):
                 return self._handle(host, launch, self._mark_of(name))
             try:
@@ -80,8 +87,10 @@ class ContainerLauncher:
                     failed = self._start.feed(host, launch, waiting)
                 if failed is None:
                     return self._handle(host, launch, waiting.mark)
-                waiting, failure = None, failed
-            except NameTakenError:
+                waiting, failure, attempts = None, failed, attempts + 1
+                if attempts == ATTEMPTS:
+                    break
+            except NameTakenError:  # by a container that may not be there yet, or not any more: then it is tried again
                 if self._start.make_way(host, folder, name):
                     return self._handle(host, launch, self._mark_of(name))
         raise failure
@@ -94,6 +103,29 @@ class ContainerLauncher:
             return Observation(LaunchState.ABSENT)
         state = Later(lambda: self._daemon.state(_name(folder))).result(UNANSWERED_S)
         return self._judge(host, folder, handle, state)
+
+    def is_over(self, host: Host, folder: RunFolder) -> bool:
+        """As `Launcher.is_over`; a container that is not there any more is over."""
+        if host.exists(folder.exit):
+            return True
+        state = Later(lambda: self._daemon.state(_name(folder))).result(UNANSWERED_S)
+        return state is None or not (_runs(state) or state.is_starting)
+
+    def live_work(self, host: Host, folder: RunFolder) -> PurePosixPath:
+        """As `Launcher.live_work`: where folders are not shared, a copy of ``logs/`` that nobody collects."""
+        if self._settings.shared_volumes or host.exists(folder.copied_back):
+            return folder.work
+        began = time.monotonic()
+        if began >= self._logs_at.get(folder, 0.0):
+            from amltool.launchers.copying import bring_logs
+
+            bring_logs(self._daemon, _name(folder), folder)
+            now = time.monotonic()
+            self._logs_at[folder] = now + max(CONSOLE_EVERY_S, LOGS_SHARE * (now - began))
+            if host.exists(folder.copied_back):  # all of it came back meanwhile, and may be forgotten already
+                host.remove(folder.live)
+                return folder.work
+        return folder.live
 
     def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
         """As `Launcher.wait`. Where folders are shared an end is seen within 25 ms and the daemon is asked seldom;
@@ -133,9 +165,12 @@ class ContainerLauncher:
             with contextlib.suppress(OSError):  # the disk may be what it could not be canceled for
                 host.write(folder.exit, msgspec.json.encode(end))
 
-    def forget(self, host: Host, folder: RunFolder) -> None:  # noqa: ARG002
+    def forget(self, host: Host, folder: RunFolder) -> None:
         """As `Launcher.forget`: the container is removed; where the daemon is away it stays for `left_behind`."""
         self._looks.pop(folder, None)
+        if not self._settings.shared_volumes:
+            with contextlib.suppress(OSError):
+                host.remove(folder.live)
         self._waiting(folder, None)
         with contextlib.suppress(UserError):
             self._daemon.remove(_name(folder))

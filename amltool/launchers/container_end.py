@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import PurePosixPath
 
 from amltool.containers.daemon import ContainerState, DockerDaemon
@@ -29,7 +28,7 @@ def why_lost(host: Host, daemon: DockerDaemon, handle: Handle, state: ContainerS
         return "out of memory"
     if _is_new(handle.get("boot"), boot_of(host)):
         return "host restarted"
-    if state is not None and daemon.was_killed(state.id, 0, time.time()):
+    if state is not None and daemon.was_killed(state.id):
         return "killed with docker kill"
     if _is_new(handle.get("daemon"), daemon.start_mark()):
         return "the Docker daemon was restarted"

@@ -15,7 +15,7 @@ from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.hosts.base import FileKind, FileOnHost, Host
 from amltool.launchers.container_spec import Owner
-from amltool.launchers.unpacking import BLOCK, LONGEST_END, Unpacking, opened
+from amltool.launchers.unpacking import BLOCK, LONGEST_END, BrokenArchiveError, Unpacking, opened
 from amltool.layout import RUN_IN_CONTAINER, RunFolder
 
 _READ = (
@@ -123,6 +123,33 @@ def bring_console(daemon: DockerDaemon, container: str, python: Sequence[str], f
                 return
 
 
+def bring_logs(daemon: DockerDaemon, container: str, folder: RunFolder) -> None:
+    """Copy ``logs/`` of a container to ``live`` in the run's folder, whole; links are left out.
+
+    Raises:
+        UserError: the disk here is full.
+        TargetError: the daemon does not answer.
+    """
+    pieces = daemon.get(container, str(RUN_IN_CONTAINER.logs))
+    place = Path(folder.live) / RUN_IN_CONTAINER.logs.name
+    place.mkdir(parents=True, exist_ok=True)
+    if pieces is None:
+        return
+    unpacking = Unpacking(place, place.name)
+    try:
+        with opened(pieces) as archive:
+            while (member := archive.next()) is not None:
+                if member.isreg() or member.isdir():
+                    unpacking.take(archive, member)
+                archive.members.clear()  # type: ignore[attr-defined]
+    except BrokenArchiveError:  # a file became smaller while it was read: the next time
+        return
+    except OSError as error:
+        raise no_space(error, str(place)) from error
+    finally:
+        unpacking.close()
+
+
 def copy_back(daemon: DockerDaemon, container: str, host: Host, folder: RunFolder) -> None:
     """Bring all of a run's folder back from a container that is over; how it ended appears last.
 
@@ -139,6 +166,9 @@ def copy_back(daemon: DockerDaemon, container: str, host: Host, folder: RunFolde
                 while (member := archive.next()) is not None:
                     unpacking.take(archive, member)
                     archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
+                top = f"{RUN_IN_CONTAINER.path}/"
+                changed = daemon.changed(container)
+                unpacking.name_missing(path.removeprefix(top) for path in changed if path.startswith(top))
                 end = unpacking.finish()
         except OSError as error:
             raise no_space(error, str(folder.path)) from error

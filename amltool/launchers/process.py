@@ -104,6 +104,14 @@ class ProcessLauncher:
         seen = self._seen(host, host.run(self._command(host, "state", folder), timeout_s=ANSWER_S))
         return self._remember(folder, seen or Observation(LaunchState.ABSENT))
 
+    def is_over(self, host: Host, folder: RunFolder) -> bool:
+        """As `Launcher.is_over`."""
+        return self.observe(host, folder, {}).state in (LaunchState.ENDED, LaunchState.LOST)
+
+    def live_work(self, host: Host, folder: RunFolder) -> PurePosixPath:  # noqa: ARG002
+        """As `Launcher.live_work`: the run's own."""
+        return folder.work
+
     def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
         """As `Launcher.wait`; an end is seen within 25 ms, over a network within two round trips more."""
         for _ in moments(timeout_s, FIRST_WAIT_S, LONGEST_WAIT_S):

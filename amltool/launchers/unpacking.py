@@ -10,10 +10,11 @@ import errno
 import io
 import os
 import posixpath
+import re
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -29,6 +30,11 @@ NOT_COPIED = "not_copied_back.txt"
 """In ``logs``: what could not be written on the host, and why."""
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 _FOLDER_MODE = 0o755
+_COLLECTED = ("outputs", "logs")
+
+
+class BrokenArchiveError(TargetError):
+    """An archive ended before its end, or is none."""
 
 
 class Unpacking:
@@ -43,6 +49,7 @@ class Unpacking:
         self._root = os.open(folder, FOLDER_FLAGS)
         self._links: list[tuple[list[str], str]] = []
         self._omitted: list[str] = []
+        self._seen: set[str] = set()
         self._end: bytes | None = None
 
     def close(self) -> None:
@@ -58,12 +65,30 @@ class Unpacking:
         if parts[0] != self._top or not all(parts) or {".", ".."} & set(parts):
             self._omitted.append(f"{member.name!r}: not a path below the run's folder")
             return
+        self._seen.add(_as_told("/".join(parts[1:])))
         try:
             self._write(archive, member, parts[1:])
         except OSError as error:
             if error.errno in _FATAL:
                 raise
             self._omitted.append(f"{'/'.join(parts[1:])!r}: {error.strerror}")
+
+    def name_missing(self, paths: Iterable[str]) -> None:
+        """Of all that the run left (paths in its folder), name what no archive has: sockets.
+
+        A socket that nobody listens to takes its place, so that whoever collects says what it was.
+        """
+        for path in paths:
+            parts = path.split("/")
+            is_ours = all(parts) and not {".", ".."} & set(parts) and len(parts) > 2 and parts[1] in _COLLECTED
+            if not is_ours or parts[0] != "work" or _as_told(path) in self._seen:
+                continue
+            try:
+                with self._within(parts[:-1]) as above:
+                    self._clear(parts, above)
+                    os.mknod(parts[-1], stat.S_IFSOCK | 0o600, dir_fd=above)
+            except OSError:  # not every system lets a user do that
+                self._omitted.append(f"{path!r}: it is nothing that Docker can copy, such as a socket")
 
     def finish(self) -> bytes | None:
         """Make the links and say what was omitted; gives the content of ``exit.json``."""
@@ -88,7 +113,7 @@ class Unpacking:
         elif member.issym():
             self._links.append((parts, member.linkname))
         elif member.islnk():
-            self._same_file(parts, posixpath.relpath(member.linkname, self._top).split("/"))
+            self._same_file(parts, posixpath.relpath(member.linkname or "/", self._top).split("/"))
         elif member.isreg():
             stream = cast("IO[bytes]", archive.extractfile(member))
             if parts == [RUN_IN_CONTAINER.exit.name]:
@@ -102,7 +127,7 @@ class Unpacking:
 
     def _is_untouched(self, member: tarfile.TarInfo, parts: list[str]) -> bool:
         """Whether it is a file of the snapshot, as it lies here: the next run may use it as it is."""
-        if len(parts) < 2 or parts[0] != "work" or parts[1] in ("outputs", "logs"):
+        if len(parts) < 2 or parts[0] != "work" or parts[1] in _COLLECTED:
             return False
         with self._within(parts[:-1]) as above, contextlib.suppress(FileNotFoundError):
             seen = os.stat(parts[-1], dir_fd=above, follow_symlinks=False)
@@ -172,6 +197,11 @@ class Unpacking:
         return os.open(name, FOLDER_FLAGS, dir_fd=above)
 
 
+def _as_told(path: str) -> str:
+    """A path as Docker lists it; how many marks it has for bytes that are no UTF-8 is not the same everywhere."""
+    return re.sub("\ufffd+", "\ufffd", os.fsencode(path).decode("utf-8", "replace"))
+
+
 class _Pieces(io.RawIOBase):
     """Pieces of bytes as a stream."""
 
@@ -199,7 +229,7 @@ def opened(pieces: Iterator[bytes]) -> Iterator[tarfile.TarFile]:
         with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:
             yield archive
     except tarfile.TarError as error:
-        raise TargetError(f"What Docker gave is no whole archive: {error}.", "Try again.") from error
+        raise BrokenArchiveError(f"What Docker gave is no whole archive: {error}.", "Try again.") from error
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:

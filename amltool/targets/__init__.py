@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from amltool.configuration.compute import ComputeTarget, ComputeType
 from amltool.errors import UserError
@@ -51,7 +52,7 @@ def open_target(compute: ComputeTarget, names: ProjectNames, top: Path) -> Targe
             f"The compute target {compute.name} is of type {compute.type.value}, which this amltool cannot run yet.",
             f"Types it can run: {', '.join(sorted(kind.value for kind in TARGETS))}.",
         )
-    return make(compute, Place(names, top))
+    return replace(make(compute, Place(names, top)), max_concurrent_runs=compute.max_concurrent_runs)
 
 
 def _local(compute: ComputeTarget, place: Place) -> Target:

@@ -15,24 +15,35 @@ import os
 import posixpath
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
-import amltool
 from amltool.artifact import Artifact
 from amltool.environments.base import EnvironmentRequest, Prepared
 from amltool.errors import TargetError, UserError
-from amltool.files import no_space
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
 from amltool.launchers.base import Exit, Expected, Launch, Launcher, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout, RunFolder
-from amltool.run import EnvironmentUsed, RunRecord, RunStatus, SharedFolder, encoded_arguments, timestamp
+from amltool.run import EnvironmentUsed, RunRecord, RunStatus, SharedFolder, timestamp
 from amltool.targets import placing
+from amltool.targets.canceling import CanceledError, UntilCanceled
 from amltool.targets.command import SeenByRun, check_spark_dependencies, command_of_run
-from amltool.targets.shared_folder import list_shared_folder
+from amltool.targets.meanwhile import (
+    BegunShare,
+    Meanwhile,
+    placing_begun,
+    share_at_end,
+    share_at_start,
+    watched_console,
+)
+from amltool.targets.recording import final_status as final_status
+from amltool.targets.recording import record_of as record_of
 from amltool.targets.variables import SHARE_VARIABLE, run_variables
+from amltool.targets.watcher import Silent as Silent
+from amltool.targets.watcher import Watcher as Watcher
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -43,45 +54,15 @@ if TYPE_CHECKING:
     from amltool.hosts.base import Host
     from amltool.snapshot import Snapshot
     from amltool.stores.base import ArtifactStore
-    from amltool.targets.following import Outage
+    from amltool.targets.following import ConsoleReader, Outage
+    from amltool.targets.turns import Turn
     from amltool.tracking.travel import Installed
 
 PREPARED_FILE = "prepared.json"
+FROM_OUTSIDE = "terminated by something other than amltool"
+"""Such as a host that ends what its users left when they log out (docs/az-ml.md)."""
 NOT_PREPARED = "The compute target is not prepared for the run configuration {}."
 """In the manner of the ancestor's messages; its own is not known (WORKBENCH 1.2)."""
-
-
-class Watcher(Protocol):
-    """Who is told what happens while a run is driven."""
-
-    def status(self, status: RunStatus) -> None:
-        """The run has come to this status."""
-
-    def console(self, content: bytes) -> None:
-        """The run printed this."""
-
-    def say(self, message: str) -> None:
-        """A sentence for the user."""
-
-    def log(self, line: str) -> None:
-        """A line that the build of the environment printed."""
-
-    def progress(self, what: str, size: int, total: int | None) -> None:
-        """So many bytes more of ``what`` were done."""
-
-
-class Silent:
-    """A watcher nobody listens to."""
-
-    def status(self, status: RunStatus) -> None: ...
-
-    def console(self, content: bytes) -> None: ...
-
-    def say(self, message: str) -> None: ...
-
-    def log(self, line: str) -> None: ...
-
-    def progress(self, what: str, size: int, total: int | None) -> None: ...
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +72,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     the run's own paths. ``hint`` is for the user when a run failed that looks for a shared folder which is not there.
     ``place`` brings a snapshot to a run's folder, which it makes, with the folders that are collected; it
     ``sends_less`` where only what the host lacks goes there, of which nobody knows beforehand how much it is.
+    ``begin_place`` has the host look at what it lacks and does not wait; it gives what withdraws that. No more than
+    ``max_concurrent_runs`` of its runs go on at once, of all clients.
     """
 
     name: str
@@ -99,6 +82,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     environment: ExecutionEnvironment
     launcher: Launcher
     place: Callable[[Git, RunFolder, Snapshot, placing.OnWritten | None], None]
+    begin_place: Callable[[Git, RunFolder, Snapshot], Callable[[], None]] | None = None
     share: PurePosixPath | None
     share_in_run: PurePosixPath | None
     tracking: Installed
@@ -106,6 +90,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     folder_in_run: Callable[[RunFolder], RunFolder] = lambda folder: folder
     hint: str = ""
     sends_less: bool = False
+    max_concurrent_runs: int | None = None
 
 
 class Drive(msgspec.Struct, kw_only=True):
@@ -125,6 +110,12 @@ class Drive(msgspec.Struct, kw_only=True):
     keep_snapshot: Callable[[], None]
     console_offset: int = 0
     forgetting: threading.Thread | None = None
+    begun_share: BegunShare | None = None
+    withdraw: Callable[[], None] = lambda: None
+    """Takes back what a host was asked to look at before the snapshot is placed."""
+    console: ConsoleReader | None = None
+    freeing: Meanwhile[None] | None = None
+    turn: Turn | None = None
     patient: bool = True
     """Whether to wait for a host that is away, once the run may have been started there."""
 
@@ -156,6 +147,8 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
         try:
             step = _give_up if _is_canceled_before_start(drive) else _STEPS[drive.state.step]
             record = step(drive)
+        except CanceledError:
+            continue
         except TargetError as error:
             if not (drive.patient and drive.state.step in _MAY_RUN and _is_away(drive.target.host, error)):
                 raise
@@ -174,9 +167,9 @@ by itself.) A start that nobody answered is said again, which has no effect wher
 
 def _is_away(host: Host, error: TargetError) -> bool:
     """Whether a step failed since its host could not be reached."""
-    from amltool.hosts.ssh_failures import LostError
+    from amltool.hosts.ssh_failures import AwayError
 
-    if isinstance(error, LostError):
+    if isinstance(error, AwayError):
         return True
     try:
         host.exists(host.root)
@@ -201,14 +194,31 @@ def _is_canceled_before_start(run: Drive) -> bool:
 
 
 def _give_up(run: Drive) -> None:
-    end = Exit(canceled=True, reason="canceled before it started", ended=timestamp())
+    run.withdraw()
+    end = Exit(canceled=True, reason=run.entry.cancel_reason or "canceled before it started", ended=timestamp())
     run.done(Step.ENDED, RunStatus.FINALIZING, end=end)
 
 
 def _prepare(run: Drive) -> None:
     run.enter(RunStatus.PREPARING)
+    check_spark_dependencies(run.request, environment_request(run).read)
+    with placing_begun(run):
+        prepared = _found_or_built(run)
+    if prepared.built or prepared.image:
+        from amltool.targets.what_lies import say_what_it_uses
+
+        say_what_it_uses(run.target.host, run.folder, prepared.key, run.target.tracking.folder)
+    for notice in prepared.notices:
+        run.watcher.say(notice)
+    run.target.launcher.get_ready(run.target.host, expected(run, prepared))
+    digest = hashlib.sha256(prepared.lock).hexdigest()
+    used = EnvironmentUsed(key=prepared.key, lock_sha256=digest, image=prepared.image)
+    run.entry.keep(PREPARED_FILE, msgspec.json.encode(prepared))
+    run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, host=run.target.host.name)
+
+
+def _found_or_built(run: Drive) -> Prepared:
     target, request = run.target, environment_request(run)
-    check_spark_dependencies(run.request, request.read)
     prepared = target.environment.find(target.host, request)
     if prepared is None:
         if not run.request.prepare:
@@ -217,14 +227,8 @@ def _prepare(run: Drive) -> None:
                 f"Prepare it: amltool prepare -c {run.request.run_configuration}, or let each run see to it: "
                 "PrepareEnvironment: true in the run configuration.",
             )
-        prepared = target.environment.prepare(target.host, request, run.watcher)
-    for notice in prepared.notices:
-        run.watcher.say(notice)
-    target.launcher.get_ready(target.host, expected(run, prepared))
-    digest = hashlib.sha256(prepared.lock).hexdigest()
-    used = EnvironmentUsed(key=prepared.key, lock_sha256=digest, image=prepared.image)
-    run.entry.keep(PREPARED_FILE, msgspec.json.encode(prepared))
-    run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, host=target.host.name)
+        prepared = target.environment.prepare(target.host, request, UntilCanceled(run))
+    return prepared
 
 
 def environment_request(run: Drive) -> EnvironmentRequest:
@@ -271,15 +275,9 @@ def _place(run: Drive) -> None:
             "The rules of the snapshot changed since (amltool's settings or its version): submit again.",
         )
     size = None if run.target.sends_less else snapshot.size
-    run.target.place(run.git, run.folder, snapshot, lambda sent, _: run.watcher.progress("placing", sent, size))
+    watcher = UntilCanceled(run)
+    run.target.place(run.git, run.folder, snapshot, lambda sent, _: watcher.progress("placing", sent, size))
     run.done(Step.PLACED, RunStatus.PREPARING)
-
-
-def _make_folder(host: Host, folder: PurePosixPath) -> None:
-    try:
-        host.make_folder(folder)
-    except OSError as error:
-        raise no_space(error, str(folder)) from error
 
 
 def labels_of(run_id: str, commit: str, project: str, key: str) -> dict[str, str]:
@@ -298,12 +296,20 @@ def _labels(run: Drive) -> dict[str, str]:
     return labels_of(request.run_id, request.commit, request.project.name, key)
 
 
+def _has_turn(run: Drive) -> bool:
+    if run.target.max_concurrent_runs is None:
+        return True
+    from amltool.targets.turns import has_turn
+
+    return has_turn(run)
+
+
 def _launch(run: Drive) -> None:
+    """Start it if it is its turn; else it stands where it stood, after a pause."""
     target, request = run.target, run.request
-    at_start = []
-    if target.share is not None:
-        _make_folder(target.host, target.share)
-        at_start = list_shared_folder(target.host, target.share, with_hash=request.share_hash)
+    if not _has_turn(run):
+        return
+    at_start = share_at_start(run)
     prepared = _prepared(run)
     in_run = target.folder_in_run(run.folder)
     seen = SeenByRun(target.tracking.path, in_run.work)
@@ -316,15 +322,18 @@ def _launch(run: Drive) -> None:
         environment=run_variables(
             target.inherited(run.git), request, own, in_run, target.tracking.site, target.share_in_run
         ),
-        secrets=run.secret_values(),
+        secrets=[*run.secret_values(), *found.secrets],
         timeout_s=request.timeout_s,
         labels=_labels(run),
         image=prepared.image,
         python=prepared.python,
         accounts=prepared.accounts,
     )
+    if not _has_turn(run):  # what was listed may have taken long
+        return
     run.enter(RunStatus.RUNNING)
     threading.Thread(target=_use_the_time, daemon=True).start()
+    run.console = watched_console(run)
     handle = target.launcher.start(target.host, launch)
     run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, launched=timestamp())
 
@@ -345,6 +354,8 @@ def _follow(run: Drive) -> None:
 
     seen = follow(run)
     end = seen.exit or Exit(reason="the run's folder is gone from its host")
+    if end.canceled and not run.entry.cancel_asked:
+        end = replace(end, reason=FROM_OUTSIDE)
     end = replace(
         end,
         canceled=end.canceled or run.entry.cancel_asked,
@@ -357,7 +368,11 @@ def _follow(run: Drive) -> None:
 
 
 def _forget(run: Drive) -> None:
-    """How the run ended is in the journal: what its launcher left is not needed any more, and it may take a while."""
+    """How the run ended is in the journal: its turn is over, what its launcher left not needed; it may take a while."""
+    if run.target.max_concurrent_runs is not None:
+        from amltool.targets.turns import leave
+
+        leave(run)
     run.target.launcher.forget(run.target.host, run.folder)
 
 
@@ -367,6 +382,7 @@ def _collect(run: Drive) -> None:
     run.enter(RunStatus.FINALIZING)
     request, target, store = run.request, run.target, run.open_store()
     logs_before = {file.path: file.object_id for file in run.snapshot().files if file.path.startswith("logs/")}
+    at_end = share_at_end(run)
     found = collect(
         target.host,
         run.folder,
@@ -376,13 +392,12 @@ def _collect(run: Drive) -> None:
         progress=lambda size: run.watcher.progress("collecting", size, None),
     )
     shared = None
-    if target.share is not None:
-        at_end = list_shared_folder(target.host, target.share, with_hash=request.share_hash)
+    if at_end is not None:
         shared = SharedFolder(
             host_path=f"{target.share}/",
             run_path=f"{target.share_in_run}/",
             at_start=as_record_list(run.state.share_at_start, store, "shared_folder_at_start.json"),
-            at_end=as_record_list(at_end, store, "shared_folder_at_end.json"),
+            at_end=as_record_list(at_end.result(), store, "shared_folder_at_end.json"),
         )
     artifacts = [*found.artifacts, *_environment_lock(run, store)]
     store.flush()
@@ -411,6 +426,8 @@ def _environment_lock(run: Drive, store: ArtifactStore) -> list[Artifact]:
 
 def _record(run: Drive) -> RunRecord:
     record = record_of(run.request, run.state)
+    if run.target.begin_place is not None:
+        run.freeing = Meanwhile(partial(_free_folder, run))
     if run.request.tracked:
         run.open_history().record([record], keep=[record.commit])
     run.done(Step.RECORDED, record.status)
@@ -424,58 +441,17 @@ def _looks_for_share(run: Drive) -> bool:
     return SHARE_VARIABLE.encode() in (content or b"")
 
 
-def record_of(request: RunRequest, state: RunState) -> RunRecord:
-    """The record of a run from what was asked for and what became of it."""
-    return RunRecord(
-        run_id=request.run_id,
-        run_number=request.run_number,
-        status=final_status(state),
-        exit_code=state.end.exit_code,
-        signal=state.end.signal,
-        reason=state.end.reason,
-        script=request.script,
-        **encoded_arguments([os.fsdecode(argument) for argument in request.arguments]),  # type: ignore[arg-type]
-        run_configuration=request.run_configuration,
-        target=request.target,
-        target_type=request.target_type,
-        host=state.host,
-        framework=request.framework,
-        project=request.project,
-        run_configuration_content=request.run_configuration_content,
-        commit=request.commit,
-        tree=request.tree,
-        base_commit=request.base_commit,
-        dirty=request.dirty,
-        source_directory=request.source_directory,
-        created=request.created,
-        started=state.end.started,
-        ended=state.end.ended,
-        duration_s=state.end.duration_s,
-        user=request.user,
-        metrics=state.metrics,
-        parameters=state.parameters,
-        tags=state.tags,
-        artifacts=state.artifacts,
-        omitted=state.omitted,
-        shared_folder=state.shared_folder,
-        environment=state.environment,
-        peak_memory=state.end.peak_memory,
-        application_id=state.application_id,
-        rerun_of=request.rerun_of,
-        sweep_id=request.sweep_id,
-        amltool=amltool.__version__,
-    )
-
-
-def final_status(state: RunState) -> RunStatus:
-    """What a run that ended came to: canceled when somebody asked for it, completed only with exit code 0."""
-    if state.end.canceled:
-        return RunStatus.CANCELED
-    return RunStatus.COMPLETED if state.end.exit_code == 0 else RunStatus.FAILED
-
-
 def release(run: Drive) -> None:
     """After the record: free the run's folder for the next run, and take the run out of the journal."""
+    if run.freeing is not None:
+        run.freeing.result()
+    else:
+        _free_folder(run)
+    run.entry.discard()
+
+
+def _free_folder(run: Drive) -> None:
+    """Nothing in it is needed any more once it is collected: over a network that is said while the run is recorded."""
     if run.forgetting is not None:
         run.forgetting.join()
     else:
@@ -483,11 +459,12 @@ def release(run: Drive) -> None:
     omitted = run.state.omitted
     key = placing.project_key(run.git, run.request.prefix)
     with contextlib.suppress(OSError, TargetError):  # it is away just now: `clean` finds what stays
-        if not run.request.tracked:
+        if run.state.launched is None:  # nobody knows how much of it lies there
+            run.target.host.remove(run.folder.path)
+        elif not run.request.tracked:
             placing.mark_untracked(run.target.host, run.folder, key, timestamp())
         elif not omitted:
             placing.release(run.target.host, run.folder, key, timestamp(), run.request.keep_run_folders)
-    run.entry.discard()
 
 
 _STEPS: dict[Step, Callable[[Drive], RunRecord | None]] = {

@@ -18,16 +18,19 @@ from msgspec import field
 
 from amltool.artifact import Artifact, Entry, Omission, Tracked, fold_entries, read_entries
 from amltool.files import safe_text
-from amltool.hosts.base import FileKind, FileOnHost, Host
+from amltool.hosts.base import LARGEST_PIECE, FileKind, FileOnHost, Host, Piece
 from amltool.layout import CONSOLE_FILE, LONG_LIST, METRICS_FILE, RunFolder
 from amltool.run import LongList
 from amltool.stores.base import ArtifactStore, Kept
-from amltool.targets.links import LinkOnHost, inspect_links
+from amltool.targets.links import inspect_links
+from amltool.targets.meanwhile import Meanwhile
 
 BLOCK = 1 << 20
 MEGABYTE = 1 << 20
 MAX_ARTIFACT_SIZE = 512 * MEGABYTE
 """The ancestor's limit (WORKBENCH 3.4), which the setting ``max_artifact_size`` changes."""
+GUESS = 1 << 18
+"""So many bytes of a file are asked for with others when nobody knows how large it is."""
 ROUNDS = 3
 """How often a file that changes while it is read is read before what was read last is taken."""
 
@@ -69,6 +72,8 @@ def collect(
         UserError: the store cannot be written, or the host does not answer.
     """
     taking = _Taking(host, folder, store, max_artifact_size, unchanged or {}, progress)
+    last = {name: _Wanted(name) for name in (CONSOLE_FILE, METRICS_FILE)}
+    read = Meanwhile(lambda: list(host.pieces(folder.path, _pieces(last.values()))))  # a round trip saved
     seen: dict[str, FileOnHost] = {}
     for _ in range(ROUNDS):
         now = taking.walk()
@@ -79,9 +84,19 @@ def collect(
         seen = now
     else:
         taking.name_restless(seen)
-    taking.take_file(CONSOLE_FILE, CONSOLE_FILE)
-    taking.take_file(METRICS_FILE, METRICS_FILE)
+    taking.take_files(last, read.result())
     return taking.collection()
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """A file to be read: where it lies below the run folder, and the bytes it had, where that is known."""
+
+    place: str
+    size: int | None = None
+
+
+def _pieces(wanted: Iterable[_Wanted]) -> list[Piece]:
+    return [Piece(one.place, GUESS if one.size is None else one.size + 1) for one in wanted]
 
 
 class _Taking(msgspec.Struct):
@@ -99,8 +114,9 @@ class _Taking(msgspec.Struct):
     def walk(self) -> dict[str, FileOnHost]:
         """Everything but folders under the two folders that are collected."""
         found: dict[str, FileOnHost] = {}
-        for top in (self.folder.logs, self.folder.outputs):
-            for entry in self.host.walk(top):
+        tops = (self.folder.logs, self.folder.outputs)
+        for top, entries in [(top, self.host.walk(top)) for top in tops]:  # both are asked for before one is waited for
+            for entry in entries:
                 if entry.path == ".":
                     self.omit(top.name, None, "it is no folder any more, and links to folders are not followed")
                 elif entry.kind is not FileKind.FOLDER:
@@ -108,54 +124,78 @@ class _Taking(msgspec.Struct):
         return found
 
     def take(self, entries: Mapping[str, FileOnHost]) -> None:
+        wanted: dict[str, _Wanted] = {}
         links = [path for path, entry in entries.items() if entry.kind is FileKind.LINK]
         for path, link in zip(links, inspect_links(self.host, self.folder, links), strict=True):
-            self.take_link(path, link)
+            if self.is_unchanged(path, link.text):
+                continue
+            if link.inside is None:
+                self.omit(path, None, link.reason)
+            else:
+                wanted[path] = _Wanted(link.inside)
         for path, entry in entries.items():
             if entry.kind is FileKind.OTHER:
                 self.omit(path, None, _odd(entry.mode))
-            elif entry.kind is FileKind.FILE and not self.is_unchanged(path, entry.size):
-                if entry.size > self.limit:
-                    self.omit(path, entry.size, over(self.limit))
-                else:
-                    self.take_file(path, f"{self.folder.work.name}/{path}", entry.size)
+            elif entry.kind is FileKind.FILE and entry.size > self.limit:
+                self.omit(path, entry.size, over(self.limit))
+            elif entry.kind is FileKind.FILE:
+                wanted[path] = _Wanted(f"{self.folder.work.name}/{path}", entry.size)
+        self.take_files(wanted)
 
-    def take_link(self, path: str, link: LinkOnHost) -> None:
-        object_id = self.unchanged.get(path)
-        if object_id is not None and _blob_id(object_id, len(link.text), [link.text]) == object_id:
-            return
-        if link.inside is None:
-            self.omit(path, None, link.reason)
-        else:
-            self.take_file(path, link.inside)
+    def take_files(self, wanted: Mapping[str, _Wanted], contents: Iterable[bytes | OSError] | None = None) -> None:
+        """Read files: what is small comes together with others (``contents``, if it is here), what is not (any more)
+        by itself."""
+        small = {path: one for path, one in wanted.items() if (one.size or 0) < LARGEST_PIECE}
+        large = {path: one for path, one in wanted.items() if path not in small}
+        pieces = _pieces(small.values())
+        if contents is None:
+            contents = self.host.pieces(self.folder.path, pieces)
+        for (path, one), piece, content in zip(small.items(), pieces, contents, strict=True):
+            if isinstance(content, OSError):
+                self.omit_unread(path, one.size, content)
+            elif len(content) == piece.limit:
+                large[path] = one
+            elif one.size is None or not self.is_unchanged(path, content):
+                self.keep(path, io.BytesIO(content), one.size)
+        for path, one in large.items():
+            self.take_large(path, one)
 
-    def take_file(self, path: str, place: str, size: int | None = None) -> None:
-        """Read one file: ``place`` is where it lies below the run folder, ``path`` what the artifact is called."""
+    def take_large(self, path: str, wanted: _Wanted) -> None:
         try:
-            with self.host.open(self.folder.path, place) as stream:
-                try:
-                    self.kept[path] = self.store.put(self.counted(stream), limit=self.limit)
-                    self.omitted.pop(path, None)
-                except ValueError:
-                    self.omit(path, max(size or 0, _size_of(stream) or 0) or None, over(self.limit))
-        except FileNotFoundError:
-            if path not in (CONSOLE_FILE, METRICS_FILE):
-                self.omit(path, size, "it vanished while the run was collected")
+            if path in self.unchanged and self.is_unchanged_there(path, wanted):
+                return
+            with self.host.open(self.folder.path, wanted.place) as stream:
+                self.keep(path, stream, wanted.size)
         except OSError as error:
+            self.omit_unread(path, wanted.size, error)
+
+    def keep(self, path: str, stream: BinaryIO, size: int | None) -> None:
+        try:
+            self.kept[path] = self.store.put(self.counted(stream), limit=self.limit)
+            self.omitted.pop(path, None)
+        except ValueError:
+            self.omit(path, max(size or 0, _size_of(stream) or 0) or None, over(self.limit))
+
+    def omit_unread(self, path: str, size: int | None, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
             self.omit(path, size, f"it cannot be read: {error.strerror or error}")
+        elif path not in (CONSOLE_FILE, METRICS_FILE):
+            self.omit(path, size, "it vanished while the run was collected")
 
     def counted(self, stream: BinaryIO) -> BinaryIO:
         return stream if self.progress is None else cast(BinaryIO, _Counted(stream, self.progress))
 
-    def is_unchanged(self, path: str, size: int) -> bool:
+    def is_unchanged(self, path: str, content: bytes) -> bool:
+        """Whether this is what came with the snapshot under that name: the content of a file, the text of a link."""
         object_id = self.unchanged.get(path)
-        if object_id is None or size > self.limit:
+        return object_id is not None and _blob_id(object_id, len(content), [content]) == object_id
+
+    def is_unchanged_there(self, path: str, wanted: _Wanted) -> bool:
+        object_id = self.unchanged[path]
+        if wanted.size is None:
             return False
-        try:
-            with self.host.open(self.folder.path, f"{self.folder.work.name}/{path}") as stream:
-                return _blob_id(object_id, size, iter(lambda: stream.read(BLOCK), b"")) == object_id
-        except OSError:
-            return False
+        with self.host.open(self.folder.path, wanted.place) as stream:
+            return _blob_id(object_id, wanted.size, iter(lambda: stream.read(BLOCK), b"")) == object_id
 
     def omit(self, path: str, size: int | None, reason: str) -> None:
         self.kept.pop(path, None)

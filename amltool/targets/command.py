@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from amltool.configuration.runconfig import SPARK_DEPENDENCIES_FILE, SPARK_DEPENDENCIES_MISSING, Framework
+from amltool.configuration.secrets import references_in, resolve_text
 from amltool.environments.base import Prepared, ReadFile
 from amltool.errors import UserError
 from amltool.history.journal import RunRequest
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 NOTEBOOK_SUFFIX = ".ipynb"
 _NOTEBOOK, _SPARK_RUN = "amltool/tracking/notebook.py", "amltool/tracking/spark_run.py"
 _DEPLOY_MODE = "spark.submit.deployMode"
+_REPOSITORIES = "spark.jars.repositories"
+SPARK_PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
+"""Takes private properties to tracking/spark_run.py; whoever may read a process's variables may read its memory."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _RELATIVE_FILE = re.compile(r"file:(?!/)")
 
@@ -32,10 +37,21 @@ class SeenByRun(msgspec.Struct, frozen=True):
 
 
 class RunCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """The command of a run, program first; ``variables`` are set before the run configuration's own."""
+    """The command of a run, program first; ``variables`` are set before the run configuration's own; ``secrets`` are
+    the values among them that must not be shown."""
 
     command: list[str]
     variables: dict[str, str] = {}
+    secrets: list[str] = []
+
+
+class SparkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``spark-submit`` is given: ``options``, which anybody on the host can see, and ``private`` properties, whose
+    values came from references; ``secrets`` are what the references stood for."""
+
+    options: list[str]
+    private: dict[str, str] = {}
+    secrets: list[str] = []
 
 
 def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, read: ReadFile) -> RunCommand:
@@ -45,7 +61,7 @@ def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, rea
     PySpark through ``spark-submit``, in client mode, a notebook too: its kernel connects to the Spark that is there.
 
     Raises:
-        UserError: Spark is asked for and cannot be had.
+        UserError: Spark is asked for and cannot be had, or a secret of its dependencies file is not there.
         ConfigurationError: with every mistake of the Spark dependencies file.
     """
     script = [os.fsdecode(part) for part in request.command]
@@ -61,12 +77,13 @@ def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, rea
             "Add pyspark under pip in conda_dependencies.yml (or install it for the interpreter of pythonLocation), "
             "choose a base image with Spark, or set sparkSubmitLocation in the .compute.",
         )
-    options = spark_options(request, seen.work, read)
-    through = [*prepared.python, str(seen.tracking / _SPARK_RUN), *prepared.spark_submit, *options, "--"]
+    settings = spark_settings(request, seen.work, read)
+    through = [*prepared.python, str(seen.tracking / _SPARK_RUN), *prepared.spark_submit, *settings.options, "--"]
     python = prepared.python[0]
-    return RunCommand(
-        command=[*through, *script], variables={"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
-    )
+    variables = {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
+    if settings.private:
+        variables[SPARK_PROPERTIES_VARIABLE] = msgspec.json.encode(settings.private).decode()
+    return RunCommand(command=[*through, *script], variables=variables, secrets=settings.secrets)
 
 
 def check_spark_dependencies(request: RunRequest, read: ReadFile) -> None:
@@ -76,15 +93,18 @@ def check_spark_dependencies(request: RunRequest, read: ReadFile) -> None:
         UserError, ConfigurationError: as `command_of_run`.
     """
     if request.interpreted and request.framework == Framework.PYSPARK.value:
-        _spark_dependencies(request, read)
+        spark_settings(request, PurePosixPath("/"), read)
 
 
-def spark_options(request: RunRequest, work: PurePosixPath, read: ReadFile) -> list[str]:
-    """The options of ``spark-submit`` for a run: those of its Spark dependencies file, after our own.
+def spark_settings(
+    request: RunRequest, work: PurePosixPath, read: ReadFile, environment: Mapping[str, str] | None = None
+) -> SparkSettings:
+    """What ``spark-submit`` is given for a run: what its Spark dependencies file says, after our own.
 
     Spark runs where the run does (``local[*]``), is named after the script and logs warnings only, unless the file says
     otherwise: what it logs by itself is some 100 lines for every 10 seconds, and hides what the script prints. A
-    repository that is a path (``maven``, ``file:maven``) lies in the work folder.
+    repository that is a path (``maven``, ``file:maven``) lies in the work folder. References to secrets are resolved,
+    those to variables in ``environment`` (this process's by default).
 
     Raises:
         UserError, ConfigurationError: as `command_of_run`.
@@ -93,11 +113,19 @@ def spark_options(request: RunRequest, work: PurePosixPath, read: ReadFile) -> l
 
     found = _spark_dependencies(request, read)
     defaults = {"spark.master": "local[*]", "spark.app.name": request.script, "spark.log.level": "WARN"}
+    written = {**defaults, **found.configuration}
     repositories = tuple(_address(repository, work) for repository in found.repositories)
-    settled = SparkDependencies(
-        configuration={**defaults, **found.configuration}, repositories=repositories, packages=found.packages
-    )
-    return settled.spark_submit_options()
+    if any(references_in(repository) for repository in repositories):
+        written, repositories = {**written, _REPOSITORIES: ",".join(repositories)}, ()
+    configuration: dict[str, str] = {}
+    private: dict[str, str] = {}
+    secrets: list[str] = []
+    for name, text in written.items():
+        value, hidden = resolve_text(text, environment)
+        (private if references_in(text) else configuration)[name] = value
+        secrets += hidden
+    settled = SparkDependencies(configuration=configuration, repositories=repositories, packages=found.packages)
+    return SparkSettings(options=settled.spark_submit_options(), private=private, secrets=secrets)
 
 
 def _spark_dependencies(request: RunRequest, read: ReadFile) -> SparkDependencies:

@@ -8,6 +8,15 @@ from amltool.configuration.compute import ComputeTarget
 from amltool.launchers.container_spec import ContainerSettings
 
 
+def load(*, here: bool = True) -> None:
+    """Load what a run in a container takes, on this machine or another, while something else is waited for."""
+    import amltool.environments.image
+    import amltool.launchers.container  # noqa: F401
+    from amltool.containers import daemon
+
+    daemon.load(here=here)
+
+
 def container_settings(
     compute: ComputeTarget, library: PurePosixPath, share: PurePosixPath | None
 ) -> ContainerSettings:

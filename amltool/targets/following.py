@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from amltool.errors import TargetError
+from amltool.hosts.streaming import watching
 from amltool.launchers.base import LaunchState, Observation
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from amltool.hosts.base import Host
+    from amltool.hosts.streaming import Soon
     from amltool.layout import RunFolder
     from amltool.targets.base import Drive, Watcher
 
@@ -19,6 +21,10 @@ FOLLOW_S = 0.05
 """How long one look at a running command may wait, in seconds: the most a console line is late here."""
 SHORT_FOLLOW_S = 0.01
 """The same at the beginning: the end of a short run should not be waited for."""
+WATCH_S = 0.25
+"""How long we wait for a host that says by itself when something was printed, before we look at other things."""
+LOOK_EVERY_S = 0.5
+"""How often such a host is asked how the run is."""
 KEEP_AFTER_S = 1.0
 """A run that lasts longer keeps its snapshot at once; a shorter one keeps it with its record."""
 CONSOLE_BLOCK = 1 << 20
@@ -32,15 +38,14 @@ def follow(run: Drive) -> Observation:
     A target that does not answer says nothing about the run: it is waited for.
     """
     target, launcher = run.target, run.target.launcher
-    console = ConsoleReader(target.host, run.folder, run.console_offset)
+    console, run.console = run.console or ConsoleReader(target.host, run.folder, run.console_offset), None
     outage = Outage(run.watcher)
     canceled = kept = False
     begun = time.monotonic()
     while True:
-        look_s = min(FOLLOW_S, max(SHORT_FOLLOW_S, (time.monotonic() - begun) / 20))
         try:
-            seen = launcher.wait(target.host, run.folder, run.state.handle, look_s)
-            for block in console.new():
+            seen = _seen(run, console, time.monotonic() - begun)
+            for block in console.new() if seen.state is LaunchState.RUNNING else console.rest():
                 run.watcher.console(block)
             if seen.state is not LaunchState.RUNNING:
                 outage.is_over()
@@ -55,6 +60,20 @@ def follow(run: Drive) -> Observation:
         if not kept and time.monotonic() - begun > KEEP_AFTER_S:
             run.keep_snapshot()
             kept = True
+
+
+def _seen(run: Drive, console: ConsoleReader, age_s: float) -> Observation:
+    """How the run is, after a moment."""
+    wait, handle = run.target.launcher.wait, run.state.handle
+    if not console.is_watched:
+        return wait(run.target.host, run.folder, handle, min(FOLLOW_S, max(SHORT_FOLLOW_S, age_s / 20)))
+    if console.looked is not None and not console.wait(WATCH_S) and time.monotonic() - console.looked < LOOK_EVERY_S:
+        return Observation(LaunchState.RUNNING)
+    seen = wait(run.target.host, run.folder, handle, FOLLOW_S if console.is_all else 0.0)
+    console.looked = time.monotonic()
+    if seen.state is not LaunchState.RUNNING:
+        console.wait(WATCH_S)  # what it printed last is on its way
+    return seen
 
 
 class Outage:
@@ -79,15 +98,73 @@ class Outage:
 
 
 class ConsoleReader:
-    """Reads a run's console from a byte offset on: no line lost, none twice."""
+    """Reads a run's console from a byte offset on: no line lost, none twice.
+
+    A host that can says by itself when there is something new (`WatchingHost`); another is asked.
+    """
 
     def __init__(self, host: Host, folder: RunFolder, offset: int = 0, path: PurePosixPath | None = None) -> None:
         self._host = host
         self._path = path or folder.console
+        self._exit = folder.exit
         self.offset = offset
+        self._watching = watching(host)
+        self._soon: Soon | None = None
+        self._came: list[bytes] = []
+        self.is_all = False
+        """The run ended, and all it printed was read."""
+        self.looked: float | None = None
+        """When it was last asked how the run is."""
+
+    @property
+    def is_watched(self) -> bool:
+        return self._watching is not None
+
+    def begin(self) -> None:
+        """Have the host say what is printed, from now on, where it can."""
+        if self._watching is not None and self._soon is None and not self.is_all:
+            self._soon = self._watching.read_soon(self._path, self.offset, CONSOLE_BLOCK, self._exit)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for something to be printed, or for the end; whether all is here."""
+        self.begin()
+        if self._soon is not None:
+            soon = self._soon
+            try:
+                came = soon.wait(timeout_s)
+            except BaseException:
+                self._soon = None
+                raise
+            if came is not None:
+                self._soon = None
+                content, self.is_all = came
+                if content:
+                    self.offset += len(content)
+                    self._came.append(content)
+                self.begin()
+        return self.is_all
 
     def new(self) -> list[bytes]:
         """What was printed since the last call, in blocks."""
+        if self._soon is not None or self.is_all:
+            self.wait(0)
+            blocks, self._came = self._came, []
+            return blocks
+        return self._read()
+
+    def rest(self) -> list[bytes]:
+        """What is left of it once the run has ended, however it did."""
+        blocks, self._came = self._came, []
+        if not self.is_all:
+            self._soon = None
+            try:
+                blocks += self._read()
+            except TargetError:
+                self._came = blocks
+                raise
+        return blocks
+
+    def _read(self) -> list[bytes]:
         blocks: list[bytes] = []
         while True:
             try:

@@ -6,6 +6,7 @@ it. No path and no variable of this machine reaches the run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.git.command import Git
 from amltool.hosts.ssh import SshHost
+from amltool.hosts.ssh_failures import AwayError
 from amltool.hosts.ssh_settings import SshSettings
 from amltool.layout import (
     LIBRARY_IN_CONTAINER,
@@ -31,7 +33,7 @@ from amltool.layout import (
 from amltool.snapshot import Snapshot
 from amltool.targets.base import Target
 from amltool.targets.placing import OnWritten, project_key
-from amltool.targets.placing_there import make_place
+from amltool.targets.placing_there import PlacingThere, make_place
 from amltool.targets.variables import inherited_there
 from amltool.tracking import travel
 
@@ -47,7 +49,7 @@ def ssh_settings(compute: ComputeTarget) -> SshSettings:
     Raises:
         UserError: the private key is kept where nothing can fetch it any more.
     """
-    key_file, password = compute.private_key_file, compute.password
+    key_file, password, passphrase = compute.private_key_file, compute.password, compute.private_key_passphrase
     if compute.private_key is not None and key_file is None and not compute.use_ssh_key:
         gone = compute.private_key.kind is SecretKind.CREDENTIAL_SERVICE
         raise UserError(
@@ -64,6 +66,7 @@ def ssh_settings(compute: ComputeTarget) -> SshSettings:
         key_file=Path(key_file).expanduser() if key_file else None,
         use_ssh_key=compute.use_ssh_key,
         password=password.resolve if password is not None else None,
+        passphrase=(lambda _: passphrase.resolve()) if passphrase is not None else None,
         compression=compute.compression,
     )
 
@@ -75,7 +78,8 @@ def _host(compute: ComputeTarget) -> SshHost:
     """The machine of a compute target, over one connection for all runs and targets that have the same."""
     settings = ssh_settings(compute)
     way = (settings.address, settings.port, settings.username, settings.key_file, settings.use_ssh_key)
-    key = (*way, str(compute.password), settings.compression, compute.root)
+    secrets = (str(compute.password), str(compute.private_key_passphrase))
+    key = (*way, *secrets, settings.compression, compute.root)
     return _hosts.setdefault(key, SshHost(settings, compute.root))  # two threads may ask
 
 
@@ -86,7 +90,7 @@ def connect_early(compute: ComputeTarget) -> None:
         UserError: as `SshHost.connect`; asking raises it again.
     """
     if compute.over_ssh:
-        _host(compute).connect()
+        _host(compute).connect(streams_soon=True)
 
 
 class Machine:
@@ -97,6 +101,7 @@ class Machine:
         self._place = place
         self.host = _host(compute)
         self._has_placed = False
+        self._placing: PlacingThere | None = None
 
     @cached_property
     def tracking(self) -> Installed:
@@ -129,11 +134,20 @@ class Machine:
             base = PurePosixPath(self.host.facts().home, *base.parts[1:])
         return share_path(base, names.account, names.workspace, names.name)
 
+    def begin_place(self, git: Git, folder: RunFolder, snapshot: Snapshot) -> Callable[[], None]:
+        """As `Target.begin_place`. What does it is nearly always there: it is not asked for first."""
+        self._placing = make_place(self.host, self.tracking, key=project_key(git, self._place.prefix))
+        self._placing.begin(git, folder, snapshot)
+        return self._placing.withdraw
+
     def place(self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
-        """Bring a snapshot there; as `Target.place`. What does it is nearly always there: it is not asked for first."""
+        """Bring a snapshot there; as `Target.place`."""
         key = project_key(git, self._place.prefix)
+        placing, self._placing = self._placing or make_place(self.host, self.tracking, key=key), None
         try:
-            make_place(self.host, self.tracking, key=key)(git, folder, snapshot, on_written)
+            placing(git, folder, snapshot, on_written)
+        except AwayError:
+            raise
         except TargetError:
             if self.host.exists(self.tracking.folder):
                 raise
@@ -153,6 +167,7 @@ def remote(compute: ComputeTarget, place: Place) -> Target:
         environment=_environment(compute, machine),
         launcher=ProcessLauncher(lambda: machine.bootstrap),
         place=machine.place,
+        begin_place=machine.begin_place,
         share=machine.share,
         share_in_run=machine.share,
         tracking=machine.tracking,
@@ -177,23 +192,19 @@ def _environment(compute: ComputeTarget, machine: Machine) -> ExecutionEnvironme
 def remote_docker(compute: ComputeTarget, place: Place) -> Target:
     """A container on another machine, in an image that is built there.
 
-    Raises:
-        UserError: its folders would not be shared with its machine.
+    Without ``sharedVolumes`` it has no shared folder. Its own folder there is mounted all the same: it is nobody's but
+    the run's, and what is copied into a container and out of it again lies on that machine twice.
     """
     from amltool.containers.daemon import DockerDaemon
     from amltool.environments.image import ImageEnvironment
     from amltool.launchers.container import ContainerLauncher
+    from amltool.targets import NO_SHARE
     from amltool.targets.containers import container_settings
 
-    if not compute.shared_volumes:
-        raise UserError(
-            f"The compute target {compute.name} says `sharedVolumes: false`, and a container on another machine needs "
-            "the folders of that machine.",
-            f"Set sharedVolumes: true in aml_config/{compute.name}.compute; nothing of this machine is mounted.",
-        )
     machine = Machine(compute, place)
     daemon = DockerDaemon(machine.host)
-    settings = container_settings(compute, machine.tracking.folder, machine.share)
+    share = machine.share if compute.shared_volumes else None
+    settings = container_settings(replace(compute, shared_volumes=True), machine.tracking.folder, share)
     return Target(
         name=compute.name,
         type=compute.type.value,
@@ -201,10 +212,12 @@ def remote_docker(compute: ComputeTarget, place: Place) -> Target:
         environment=ImageEnvironment(daemon, compute, place.names.name),
         launcher=ContainerLauncher(daemon, settings, lambda: machine.installed),
         place=machine.place,
-        share=machine.share,
-        share_in_run=SHARE_IN_CONTAINER,
+        begin_place=machine.begin_place,
+        share=share,
+        share_in_run=SHARE_IN_CONTAINER if share is not None else None,
         tracking=travel.at(LIBRARY_IN_CONTAINER),
         inherited=lambda _: {},
         folder_in_run=lambda _: RUN_IN_CONTAINER,
+        hint="" if compute.shared_volumes else NO_SHARE.format(compute.name),
         sends_less=True,
     )

@@ -12,7 +12,7 @@ from amltool.files import no_space
 from amltool.git.command import Git, scrubbed_environment
 from amltool.git.snapshots import object_environment
 from amltool.hosts.base import Host
-from amltool.hosts.streaming import streaming
+from amltool.hosts.streaming import evaluated, streaming
 from amltool.layout import HostLayout, RunFolder
 from amltool.snapshot import Snapshot
 from amltool.tracking.placing import PlacingError, place
@@ -116,14 +116,6 @@ def mark_untracked(host: Host, folder: RunFolder, key: str, at: str) -> None:
     host.write(folder.untracked, msgspec.json.encode(Released(key, at)))
 
 
-def is_untracked(host: Host, folder: RunFolder, key: str) -> bool:
-    """Whether a folder is that of an untracked run of a project."""
-    try:
-        return msgspec.json.decode(host.read(folder.untracked), type=Released).project == key
-    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
-        return False
-
-
 def release(host: Host, folder: RunFolder, key: str, at: str, keep: int) -> None:
     """Mark a finished run's folder as free for reuse, and remove all but the newest ``keep`` of the project."""
     mark = msgspec.json.encode(Released(key, at))
@@ -137,31 +129,31 @@ def release(host: Host, folder: RunFolder, key: str, at: str, keep: int) -> None
 
 
 _RELEASE = """
-import json, os, sys
-mark, folder, keep = sys.stdin.read(), sys.argv[1], int(sys.argv[2])
-runs, name = os.path.split(folder)
-beside = os.path.join(folder, "." + os.urandom(8).hex())
-with open(beside, "w") as stream:
-    stream.write(mark)
-os.rename(beside, os.path.join(folder, "released.json"))
-free = []
-for each in sorted(os.listdir(runs), reverse=True):
-    try:
-        with open(os.path.join(runs, each, "released.json")) as stream:
-            if json.load(stream)["project"] == json.loads(mark)["project"]:
-                free.append(each)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-print(json.dumps(free[keep:]))
+import json, os
+def main(mark, folder, keep):
+    runs, name = os.path.split(folder)
+    beside = os.path.join(folder, "." + os.urandom(8).hex())
+    with open(beside, "wb") as stream:
+        stream.write(mark.encode("utf-8"))
+    os.rename(beside, os.path.join(folder, "released.json"))
+    free = []
+    for each in sorted(os.listdir(runs), reverse=True):
+        try:
+            with open(os.path.join(runs, each, "released.json"), "rb") as stream:
+                if json.loads(stream.read().decode("utf-8"))["project"] == json.loads(mark)["project"]:
+                    free.append(each)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    return free[keep:]
 """
 
 
 def _release_there(host: Host, folder: RunFolder, mark: bytes, keep: int) -> list[str]:
-    """Mark a folder and name those that are too many: one question, where looking into each would be many."""
-    words = ["python3", "-I", "-S", "-c", _RELEASE, str(folder.path), str(keep)]
-    answer = host.run(words, input=mark)
-    try:
-        names = msgspec.json.decode(answer.stdout, type=list[str])
-    except msgspec.MsgspecError:
-        return []  # the disk may be full, or the folder gone: `clean` finds what stays
-    return [name for name in names if "/" not in name and not name.startswith(".")]
+    """Mark a folder and name those that are too many: one question, where looking into each would be many.
+
+    Raises:
+        OSError: the disk is full, or the folder gone.
+    """
+    said = evaluated(host, _RELEASE, [mark.decode("utf-8"), str(folder.path), keep])
+    names = said if isinstance(said, list) else []  # not trusted with our folders
+    return [name for name in names if isinstance(name, str) and "/" not in name and not name.startswith(".")]

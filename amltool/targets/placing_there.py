@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,7 @@ from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.git.command import Git
 from amltool.hosts.base import Host
+from amltool.hosts.streaming import Stream, StreamingHost
 from amltool.layout import HostLayout, RunFolder
 from amltool.snapshot import Snapshot
 from amltool.targets.placing import OnWritten
@@ -21,6 +22,10 @@ from amltool.targets.sending import Lacking, send
 from amltool.tracking.framing import CutError, message, read_message
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
     from amltool.tracking.travel import Installed
 
 FLUSHED_AT = 128 << 10
@@ -30,65 +35,86 @@ ATTEMPTS = 3
 """What the host had may be gone or changed once it is placed; from the second time on it trusts nothing of it."""
 
 
-class Stream(Protocol):
-    """Both directions of a command that runs on a host."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """At least one byte and at most ``size``; none at the end."""
-        ...
-
-    def write(self, content: bytes, /) -> object:
-        """Give all of it to the command."""
-        ...
-
-    def stderr(self) -> bytes:
-        """What the command complained of so far."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the command."""
-        ...
+class _OvertakenError(TargetError):
+    """Another process places the same run."""
 
 
-class StreamingHost(Host, Protocol):
-    """A host that can run a command which is talked to."""
-
-    def open_stream(self, command: Sequence[str]) -> Stream:
-        """Start a command and give its streams."""
-        ...
-
-
-Place = Callable[[Git, RunFolder, Snapshot, OnWritten | None], None]
-
-
-def make_place(host: StreamingHost, tracking: Installed, *, key: str = "", python: str = "python3") -> Place:
+def make_place(host: StreamingHost, tracking: Installed, *, key: str = "", python: str = "python3") -> PlacingThere:
     """What places snapshots on a host; ``tracking`` is what lies there, ``python`` its interpreter.
 
     With a ``key`` (`placing.project_key`) the folder of a released run of that project is taken over there when the
-    run's own ``work`` is not there yet. The run's folder, ``outputs`` and ``logs`` are made, too. What is given back
-    reports bytes as they went over the connection, and the files that were written once, at the end; it raises
-    UserError (a full disk there, objects that are missing here, names that clash) and TargetError (the connection).
+    run's own ``work`` is not there yet.
     """
     command = [python, "-I", "-S", str(tracking.bootstrap.with_name(RECEIVER))]
+    return PlacingThere(host, command, key)
 
-    def place_there(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
-        asked = _request(host, git, folder, snapshot, key)
+
+class PlacingThere:
+    """Places snapshots on a host. One may be begun before it is waited for: the host looks what it has meanwhile."""
+
+    def __init__(self, host: StreamingHost, command: Sequence[str], key: str) -> None:
+        self._host = host
+        self._command = command
+        self._key = key
+        self._begun: tuple[RunFolder, _Conversation] | None = None
+
+    def begin(self, git: Git, folder: RunFolder, snapshot: Snapshot) -> None:
+        """Say what a folder is to hold, and do not wait: placing it goes on from there. It may not get so far, which
+        is no error."""
+        conversation = self._conversation()
+        conversation.ask(message({**_request(self._host, git, folder, snapshot, self._key), "attempt": 0}))
+        self._begun = folder, conversation
+
+    def withdraw(self) -> None:
+        """End what was begun; when this returns nothing is written there any more, if the host answers."""
+        if self._begun is not None:
+            (_, conversation), self._begun = self._begun, None
+            conversation.withdraw()
+
+    def __call__(self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
+        """Bring a snapshot to a run's folder, which is made, with ``outputs`` and ``logs``.
+
+        Reports bytes as they went over the connection, and the files that were written once, at the end.
+
+        Raises:
+            UserError: a full disk there, objects that are missing here, names that clash.
+            TargetError: the connection.
+        """
+        answer = self._go_on(git, folder, snapshot, on_written)
+        asked = None
         for attempt in range(ATTEMPTS):
-            with contextlib.closing(host.open_stream(command)) as stream:
-                answer = _Conversation(host, stream, on_written).hold(
-                    git, snapshot, message({**asked, "attempt": attempt})
-                )
-            if "again" not in answer:
+            if answer is not None and "again" not in answer:
                 break
-        else:
+            asked = asked or _request(self._host, git, folder, snapshot, self._key)
+            with self._conversation() as conversation:
+                conversation.ask(message({**asked, "attempt": attempt}))
+                answer = conversation.hold(git, snapshot, on_written)
+        if answer is None or "again" in answer:
             raise UserError(
-                f"The snapshot cannot be placed on {host.name}: {answer['again']}.",
+                f"The snapshot cannot be placed on {self._host.name}: {(answer or {}).get('again')}.",
                 "Look at this clone with `git fsck`.",
             )
         if on_written is not None:
             on_written(0, answer["files"])
 
-    return place_there
+    def _go_on(
+        self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None
+    ) -> dict[str, Any] | None:
+        """The last answer to what was begun; ``None`` where that was another folder's, or came to nothing."""
+        if self._begun is None or self._begun[0] != folder:
+            self.withdraw()
+            return None
+        (_, begun), self._begun = self._begun, None
+        with begun as conversation:
+            try:
+                return conversation.hold(git, snapshot, on_written)
+            except _OvertakenError:
+                raise
+            except TargetError:  # it may have waited too long; a host that is away is met again at once
+                return None
+
+    def _conversation(self) -> _Conversation:
+        return _Conversation(self._host, self._host.open_stream(self._command))
 
 
 def objects_folder(git: Git) -> str:
@@ -116,33 +142,55 @@ def _request(host: Host, git: Git, folder: RunFolder, snapshot: Snapshot, key: s
 class _Conversation:
     """One placing, over one stream."""
 
-    def __init__(self, host: Host, stream: Stream, on_written: OnWritten | None) -> None:
+    def __init__(self, host: Host, stream: Stream) -> None:
         self._host = host
         self._stream = stream
-        self._on_written = on_written
+        self._on_written: OnWritten | None = None
+        self._unreported = 0
         self._waiting = bytearray()
+        self._failed: OSError | TargetError | None = None
 
-    def hold(self, git: Git, snapshot: Snapshot, asked: bytes) -> dict[str, Any]:
-        """Ask, send, and give the last answer."""
-        answer = self._say_and_hear(lambda: self._give(asked))
+    def ask(self, asked: bytes) -> None:
+        """Say what is wanted, and do not wait."""
+        self._say(lambda: self._give(asked))
+
+    def hold(self, git: Git, snapshot: Snapshot, on_written: OnWritten | None) -> dict[str, Any]:
+        """Send what the host says it lacks, and give its last answer."""
+        self._on_written = on_written
+        self._report(0)
+        answer = self._hear()
         if "git" not in answer:
             return answer
         lacking = msgspec.convert(answer, Lacking)
         if lacking.blobs or lacking.large:
-            return self._say_and_hear(lambda: send(git, snapshot, lacking, self._give))
+            self._say(lambda: send(git, snapshot, lacking, self._give))
         return self._hear()
 
-    def _say_and_hear(self, say: Callable[[], None]) -> dict[str, Any]:
+    def withdraw(self) -> None:
+        """Let the host see that nothing more comes, and wait until it has ended what it does."""
+        with contextlib.suppress(OSError, TargetError):
+            self._stream.close_writing()
+            while self._stream.read(FLUSHED_AT):
+                pass
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, OSError | TargetError):
+            self._stream.close()
+        else:  # whoever gave up removes next what was written
+            self.withdraw()
+
+    def _say(self, say: Callable[[], None]) -> None:
         try:
             say()
             self._flush()
         except (OSError, TargetError) as error:
-            with contextlib.suppress(TargetError):  # it gave up while we spoke: it may have said why
-                return self._hear()
-            if isinstance(error, TargetError):
-                raise
-            raise self._unfinished() from error
-        return self._hear()
+            self._failed = error
 
     def _give(self, content: bytes) -> None:
         self._waiting += content
@@ -153,16 +201,30 @@ class _Conversation:
         if self._waiting:
             content, self._waiting = bytes(self._waiting), bytearray()
             self._stream.write(content)
-            if self._on_written is not None:
-                self._on_written(len(content), 0)
+            self._report(len(content))
+
+    def _report(self, size: int) -> None:
+        self._unreported += size
+        if self._on_written is not None and self._unreported:
+            self._on_written(self._unreported, 0)
+            self._unreported = 0
 
     def _hear(self) -> dict[str, Any]:
+        """The next answer: where speaking failed, the host gave up while we spoke, and may have said why."""
+        failed = self._failed
+        if failed is None:
+            return self._heard()
+        with contextlib.suppress(TargetError):
+            return self._heard()
+        raise failed if isinstance(failed, TargetError) else self._unfinished() from failed
+
+    def _heard(self) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = read_message(self._stream.read)
         except (CutError, OSError) as error:
             raise self._unfinished() from error
         if "overtaken" in answer:
-            raise TargetError(
+            raise _OvertakenError(
                 f"Another process began to place this run on {self._host.name}.",
                 "See with `amltool runs` how it goes on.",
             )

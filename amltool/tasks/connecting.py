@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from amltool.hosts.ssh_passphrases import ask_of
 from amltool.tasks.arguments import task
 from amltool.tasks.running import JSON_HELP
 from amltool.tasks.watching import TerminalWatcher, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from amltool.hosts.ssh_host_keys import OfferedKey
 
 YES = frozenset({"y", "yes"})
@@ -25,6 +28,7 @@ YES = frozenset({"y", "yes"})
         "address": "HOST or HOST:PORT; a Host of ~/.ssh/config will do",
         "username": "the user there; left out: what ~/.ssh/config says, else yours",
         "key_file": "log in with this private key",
+        "passphrase_reference": "where the passphrase of that key is kept: '${env:NAME}' or '${keyring:service/user}'",
         "use_ssh_key": "log in with your own key; where it is not known there yet, put it there",
         "password": "log in with a password: it is asked for, and kept in your keyring",
         "password_reference": "log in with a password that is kept already: '${env:NAME}' or '${keyring:service/user}'",
@@ -41,6 +45,7 @@ def attach(
     address: str,
     username: str | None = None,
     key_file: str | None = None,
+    passphrase_reference: str | None = None,
     use_ssh_key: bool = False,
     password: bool = False,
     password_reference: str | None = None,
@@ -60,6 +65,7 @@ def attach(
         address=address,
         username=username,
         key_file=key_file,
+        passphrase_reference=passphrase_reference,
         use_ssh_key=use_ssh_key,
         asks_password=password,
         password_reference=password_reference,
@@ -104,7 +110,11 @@ class TerminalQuestions:
             "Compare it with what the machine's owner says, or with what the machine itself says:\n"
             "  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
         )
-        print("Is it this machine? [yes/no] ", end="", file=sys.stderr, flush=True)
+        return self.agrees("Is it this machine?")
+
+    def agrees(self, question: str) -> bool:
+        """Whether the answer is yes."""
+        print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in YES
 
     def password(self, user: str, machine: str) -> str:
@@ -113,14 +123,30 @@ class TerminalQuestions:
         Raises:
             UserError: nothing was typed.
         """
-        import getpass
-
         from amltool.errors import UserError
 
-        try:
-            typed = getpass.getpass(f"Password of {user} on {machine}: ", stream=sys.stderr)
-        except EOFError:
-            typed = ""
+        typed = _typed_without_echo(f"Password of {user} on {machine}: ")
         if not typed:
             raise UserError("No password was given.", "Run the command again; nothing was written.")
         return typed
+
+    def passphrase(self, file: Path, is_wrong: bool) -> str | None:
+        """The passphrase of a key file; ``None`` where nobody can be asked. ``is_wrong``: the last did not open it."""
+        if not self.can_ask:
+            return None
+        if is_wrong:
+            return _typed_without_echo(f"That does not open it. Passphrase of {file}: ")
+        self.say(f"{file} is protected by a passphrase; ssh-add {file} has the agent ask for it only once.")
+        return _typed_without_echo(f"Passphrase of {file}: ")
+
+
+def _typed_without_echo(prompt: str) -> str:
+    import getpass
+
+    try:
+        return getpass.getpass(prompt, stream=sys.stderr)
+    except EOFError:
+        return ""
+
+
+ask_of(TerminalQuestions().passphrase)

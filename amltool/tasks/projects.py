@@ -149,7 +149,7 @@ def prepare(
         "store": "also artifacts that no run of the history names",
         "environments": "also execution environments that amltool built: images, virtual environments",
         "only_copies": "also folders with what is nowhere else: files not collected, untracked runs",
-        "yes": "do it; without this it only says what could go",
+        "yes": "do it; without this it says what could go, and asks where somebody can answer",
         "json": JSON_HELP,
     },
 )
@@ -163,15 +163,21 @@ def clean(
     yes: bool = False,
     json: bool = False,
 ) -> None:
-    """Say what can go and how much it is: run folders, left-overs; with --yes remove it."""
+    """Say what can go and how much it is: run folders, left-overs; remove it when told so, or with --yes."""
     from amltool.commands.cleaning import Wanted, find_removable, remove
     from amltool.commands.opening import open_project
     from amltool.render import removable_text
+    from amltool.tasks.connecting import TerminalQuestions
 
     opened = open_project()
     wanted = Wanted(store=store, only_copies=only_copies, environments=environments)
     say = TerminalWatcher(json=json).say
     found = find_removable(opened, wanted, target=target, say=say)
+    if found and not yes and not json and (questions := TerminalQuestions()).can_ask:
+        print(removable_text(found))
+        yes = questions.agrees("Remove it?")
+        if not yes:
+            return
     if yes:
         found = remove(opened, found, say)
     print_json(found) if json else print(removable_text(found, removed=yes))

@@ -108,12 +108,13 @@ def _submit(opened: Opened, wanted: Submission, *, detach: bool, json: bool) -> 
     finally:
         watcher.close()
     if submitted.record is None:
+        on = "starts" if submitted.status.value == "Queued" else "goes on"
         watcher.say(
-            f"RunId: {submitted.run_id}\nThe run goes on by itself. "
+            f"RunId: {submitted.run_id}\nThe run {on} by itself. "
             f"Follow it: amltool logs -f {submitted.run_id}; cancel it: amltool cancel {submitted.run_id}"
         )
         if json:
-            print_json({"run_id": submitted.run_id, "status": "Running"})
+            print_json({"run_id": submitted.run_id, "status": submitted.status.value})
         return Outcome(ExitCode.DONE)
     watcher.say(f"\n{ending_line(submitted.record, kept_in=submitted.kept_in)}")
     if json:
@@ -122,13 +123,14 @@ def _submit(opened: Opened, wanted: Submission, *, detach: bool, json: bool) -> 
 
 
 def _interrupted(opened: Opened, run_id: str | None, watcher: TerminalWatcher) -> Outcome:
-    from amltool.commands.looking import cancel_run
+    from amltool.commands.looking import cancel_run, is_queued
 
     if run_id is None:
         watcher.say("\nInterrupted: nothing was started.")
         return Outcome(ExitCode.INTERRUPTED)
+    on = "stays queued and starts by itself" if is_queued(opened, run_id) else "goes on without us"
     watcher.say(
-        f"\nRun {run_id} goes on without us. Follow it: amltool logs -f {run_id}\n"
+        f"\nRun {run_id} {on}. Follow it: amltool logs -f {run_id}\n"
         f"Cancel it: Ctrl-C again within two seconds, or later: amltool cancel {run_id}"
     )
     with second_interrupt() as pressed:
@@ -162,14 +164,47 @@ def wait(context: Context, run: str = "@", *, json: bool = False) -> Outcome:
 
 @task(
     short={"follow": "f"},
-    help={"run": RUN_HELP, "follow": "go on until the run ends", "path": "a file under logs/ instead of the console"},
+    help={
+        "run": RUN_HELP,
+        "follow": "go on until the run ends",
+        "path": "a file under logs/ or outputs/ instead of the console",
+        "list": "name the files under logs/ and outputs/ with their sizes, also while the run goes on",
+        "to": "bring logs/ to this folder; with -f it grows as they do (for TensorBoard, say)",
+        "json": "with --list: " + JSON_HELP,
+    },
 )
-def logs(context: Context, run: str = "@", *, follow: bool = False, path: str = "console.log") -> None:
+def logs(
+    context: Context,
+    run: str = "@",
+    *,
+    follow: bool = False,
+    path: str = "console.log",
+    list: bool = False,
+    to: str | None = None,
+    json: bool = False,
+) -> None:
     """Print what a run printed, or one of its log files."""
     from amltool.commands.looking import console_of
     from amltool.commands.opening import open_project
 
+    if list or to is not None:
+        _files_of_run(run, to, follow=follow, json=json)
+        return
     write_bytes(console_of(open_project(), run, follow=follow, path=path, watcher=TerminalWatcher()))
+
+
+def _files_of_run(run: str, to: str | None, *, follow: bool, json: bool) -> None:
+    from pathlib import Path
+
+    from amltool.commands.live_logs import files_so_far, keep_logs
+    from amltool.commands.opening import open_project
+    from amltool.render import live_files_table
+
+    if to is not None:
+        keep_logs(open_project(), run, Path(to), follow=follow, watcher=TerminalWatcher())
+        return
+    found = files_so_far(open_project(), run)
+    print_json(found) if json else print(live_files_table(found))
 
 
 @task(help={"run": RUN_HELP})

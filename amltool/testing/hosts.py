@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from typing import BinaryIO
 import pytest
 
 from amltool.errors import TargetError
-from amltool.hosts.base import CommandResult, FileKind, FileOnHost, Host
+from amltool.hosts.base import LARGEST_PIECE, CommandResult, FileKind, FileOnHost, Host, Piece
 
 Program = Callable[[Sequence[str], bytes], CommandResult]
 """What a fake host does for a program: its command and standard input -> what it came to."""
@@ -120,6 +120,15 @@ class FakeHost:
             if self._node(folder).kind is not FileKind.FOLDER:
                 raise NotADirectoryError(20, "Not a directory", str(folder))
         yield io.BytesIO(self.read(folder / parts[-1]))
+
+    def pieces(self, folder: PurePosixPath, wanted: Iterable[Piece]) -> Iterator[bytes | OSError]:
+        for piece in wanted:
+            try:
+                with self.open(folder, piece.path) as stream:
+                    found: bytes | OSError = stream.read()[piece.offset :][: piece.limit]
+            except OSError as error:
+                found = error
+            yield found
 
     def link(self, path: PurePosixPath, to: str) -> None:
         """Plant a symbolic link."""
@@ -316,6 +325,34 @@ class HostContract:
             with pytest.raises(OSError):
                 host.read(place / name)
         assert time.monotonic() - begun < 5
+
+    def test_pieces_of_many_files_come_in_their_order(self, host: Host, place: PurePosixPath) -> None:
+        names = [f"{number}/{os.fsdecode(bytes([255]))}" for number in range(40)]
+        for name in names:
+            host.write(place / name, name.encode("utf-8", "surrogateescape") * 1000)
+        wanted = [Piece(name, 5000, 3) for name in names] + [Piece(names[0], 10, 10**6), Piece(names[0], 0)]
+        expected = [(os.fsencode(name) * 1000)[3:5003] for name in names] + [b"", b""]
+        assert list(host.pieces(place, wanted)) == expected
+        assert list(host.pieces(place, [])) == []
+
+    def test_large_pieces_come_whole(self, host: Host, place: PurePosixPath) -> None:
+        content = os.urandom(3 * LARGEST_PIECE)
+        host.write(place / "large", content)
+        wanted = [Piece("large", LARGEST_PIECE, offset) for offset in range(0, len(content), LARGEST_PIECE)]
+        assert b"".join(found for found in host.pieces(place, wanted) if isinstance(found, bytes)) == content
+
+    def test_a_piece_that_cannot_be_had_does_not_spoil_the_others(self, host: Host, place: PurePosixPath) -> None:
+        host.write(place / "elsewhere" / "secret", b"secret")
+        host.write(place / "in" / "file", b"content")
+        self.plant_link(host, place / "in" / "link", str(place / "elsewhere" / "secret"))
+        self.plant_link(host, place / "in" / "folder", str(place / "elsewhere"))
+        self.plant_fifo(host, place / "in" / "fifo")
+        odd = ["nothing", "link", "folder/secret", "folder", "fifo", "../elsewhere/secret", "", "/etc/passwd", "file/x"]
+        wanted = [Piece(path, 10) for path in [*odd, "file"]]
+        *found, last = host.pieces(place / "in", wanted)
+        assert [isinstance(one, OSError) for one in found] == [True] * len(odd)
+        assert isinstance(found[0], FileNotFoundError)
+        assert last == b"content"
 
     def test_a_command_gets_its_input_and_gives_its_output(self, host: Host) -> None:
         content = os.urandom(300_000)

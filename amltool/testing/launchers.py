@@ -93,6 +93,12 @@ class FakeLauncher:
             return Observation(LaunchState.ENDED, end)
         return Observation(LaunchState.RUNNING)
 
+    def is_over(self, host: Host, folder: RunFolder) -> bool:
+        return self.observe(host, folder, {}).state in (LaunchState.ENDED, LaunchState.LOST)
+
+    def live_work(self, host: Host, folder: RunFolder) -> PurePosixPath:  # noqa: ARG002
+        return folder.work
+
     def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
         until = time.monotonic() + timeout_s
         while (seen := self.observe(host, folder, handle)).state is LaunchState.RUNNING and time.monotonic() < until:
@@ -307,6 +313,20 @@ class LauncherContract:
         assert seen.exit is not None
         assert seen.exit.reason == self.lost_reason
         assert run.launcher.observe(run.host, folder, handle).state is LaunchState.LOST
+
+    def test_a_run_is_over_when_it_ended_and_not_before_whoever_started_it(self, run: Runs, commands: Commands) -> None:
+        folder, handle = run.started(commands.goes_on())
+        assert not run.launcher.is_over(run.host, folder)
+        run.launcher.cancel(run.host, folder, handle)
+        assert run.launcher.is_over(run.host, folder)
+
+    def test_a_run_that_is_lost_is_over(self, run: Runs, commands: Commands) -> None:
+        folder, _ = run.started(commands.goes_on())
+        self.lose(run, folder)
+        until = time.monotonic() + 20
+        while not run.launcher.is_over(run.host, folder) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert run.launcher.is_over(run.host, folder)
 
     def test_getting_ready_has_no_effect_by_itself(self, run: Runs, commands: Commands) -> None:
         launch = run.launch(commands.prints("hello."))

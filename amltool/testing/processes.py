@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -227,6 +228,19 @@ class ProcessContract(LauncherContract):
     def test_a_script_that_signals_its_own_group_reaches_itself_only(self, run: Runs) -> None:
         end = run.to_its_end(["sh", "-c", "trap '' TERM; kill 0; exit 5"])
         assert (end.exit_code, end.reason) == (5, None)
+
+    def test_what_a_command_logs_is_seen_while_it_goes_on(self, run: Runs) -> None:
+        script = "mkdir -p logs/a; echo one > logs/a/log; ln -s /etc/passwd logs/link; sleep 60"
+        folder, handle = run.started(["sh", "-c", script])
+        until, seen = time.monotonic() + 30, b""
+        while not seen and time.monotonic() < until:
+            with contextlib.suppress(FileNotFoundError):
+                seen = run.host.read(run.launcher.live_work(run.host, folder) / "logs" / "a" / "log")
+            time.sleep(0.05)
+        assert seen == b"one\n"
+        assert not run.host.exists(folder.exit)
+        run.launcher.cancel(run.host, folder, handle)
+        assert run.host.read(run.launcher.live_work(run.host, folder) / "logs" / "a" / "log") == b"one\n"
 
     def test_a_stopped_run_goes_on_running(self, run: Runs) -> None:
         folder, handle = run.started(["sh", "-c", STOPPED])

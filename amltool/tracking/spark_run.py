@@ -36,6 +36,9 @@ if not __package__:  # run by its path, as the bootstrap: our modules must not s
 from .ending import end_by  # noqa: E402
 
 ADDRESS_VARIABLE = "AMLTOOL_SPARK_SOCKET"
+PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
+"""JSON: properties that the command line of ``spark-submit`` must not show (targets/command.py writes it)."""
+DEFAULTS = "spark-defaults.conf"
 END_OF_OPTIONS = "--"
 USAGE = "spark_run.py SPARK_SUBMIT [OPTION ...] -- SCRIPT [ARGUMENT ...]\n"
 NOT_FOUND, NOT_STARTED = 127, 126
@@ -73,7 +76,9 @@ def _submit(spark_submit: "List[str]", script: "List[str]") -> int:
         os.rmdir(folder)
         folder = tempfile.mkdtemp(prefix="amltool-spark-", dir="/tmp")
     try:
-        status = _follow([*spark_submit, os.path.abspath(__file__)], script, os.path.join(folder, "s"))
+        private = _private_options(spark_submit[0], folder)
+        command = [spark_submit[0], *private, *spark_submit[1:], os.path.abspath(__file__)]
+        status = _follow(command, script, os.path.join(folder, "s"))
     except OSError as error:
         sys.stderr.write("amltool: cannot start %s: %s\n" % (ascii(spark_submit[0]), error.strerror))
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
@@ -82,6 +87,51 @@ def _submit(spark_submit: "List[str]", script: "List[str]") -> int:
     if status < 0:
         end_by(-status)
     return status
+
+
+def _private_options(spark_submit: str, folder: str) -> "List[str]":
+    """What tells Spark of its private properties: a file that only this user can read, gone with the run.
+
+    Such a file takes the place of spark-defaults.conf, so what that says comes first in it.
+    """
+    private = json.loads(os.environ.pop(PROPERTIES_VARIABLE, "{}"))
+    if not private:
+        return []
+    content = _defaults(_with_spark_home(spark_submit)) + "".join(
+        "%s=%s\n" % (_escaped(name), _escaped(value)) for name, value in sorted(private.items())
+    )
+    path = os.path.join(folder, "private.conf")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(content)
+    return ["--properties-file", path]
+
+
+def _defaults(environment: "Dict[str, str]") -> str:
+    """What Spark would read by itself, ended by a line end."""
+    home = environment.get("SPARK_HOME")
+    folder = environment.get("SPARK_CONF_DIR") or (home and os.path.join(home, "conf"))
+    try:
+        with open(os.path.join(folder or "", DEFAULTS), encoding="utf-8", errors="replace") as stream:
+            return stream.read() + "\n"
+    except OSError:
+        return ""
+
+
+def _escaped(text: str) -> str:
+    """A text as a Java properties file has it, as name and as value."""
+    named = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
+    units = text.encode("utf-16-be", "surrogatepass")
+    made = []
+    for place in range(0, len(units), 2):
+        unit = units[place] << 8 | units[place + 1]
+        character = chr(unit)
+        if character in named:
+            made.append(named[character])
+        elif character in " =:#!\\":
+            made.append("\\" + character)
+        else:
+            made.append(character if 32 < unit < 127 else "\\u%04x" % unit)
+    return "".join(made)
 
 
 def _follow(command: "List[str]", script: "List[str]", address: str) -> int:

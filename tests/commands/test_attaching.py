@@ -169,6 +169,32 @@ def test_a_password_in_place_of_a_reference_is_refused_and_not_repeated(opened: 
     assert SECRET not in said
 
 
+def test_a_passphrase_in_place_of_a_reference_is_refused_and_not_repeated(opened: Opened) -> None:
+    said = refused(opened, replace(MACHINE, key_file="~/.ssh/id", passphrase_reference=SECRET))
+    assert said.startswith("--passphrase-reference is no reference to a secret.")
+    assert SECRET not in said
+
+
+def test_a_passphrase_is_that_of_a_key_file(opened: Opened) -> None:
+    said = refused(opened, replace(MACHINE, passphrase_reference="${env:KEY_PASSPHRASE}"))
+    assert said.startswith("--passphrase-reference is for the key of --key-file.")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no D-Bus"), ModuleNotFoundError("No module named 'nosuch'")])
+def test_a_keyring_that_cannot_be_used_is_said_before_a_password_is_asked_for(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken() -> Keyring:
+        raise error
+
+    monkeypatch.setattr(keyring, "get_keyring", broken)
+    person = Person()
+    said = refused(opened, replace(MACHINE, asks_password=True), person)
+    assert said.startswith(f"The keyring cannot be used: {type(error).__name__}: {error}.")
+    assert "--password-reference '${env:NAME}'" in said
+    assert person.asked == []
+
+
 def test_a_password_is_not_asked_for_without_a_terminal(opened: Opened, memory_keyring: Keyring) -> None:
     person = Person(there=False)
     said = refused(opened, replace(MACHINE, asks_password=True), person)

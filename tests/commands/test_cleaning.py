@@ -27,6 +27,12 @@ from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtu
 
 TRAIN = "print('ran')\n"
 SLOW = "import time\nprint('begun', flush=True)\ntime.sleep(6)\n"
+WAITS = """
+import os, time
+print("begun", flush=True)
+while not os.path.exists("outputs/stop"):
+    time.sleep(0.1)
+"""
 NOWHERE = "unix:///nowhere/docker.sock"
 ENVIRONMENTS = ("clean", "--environments")
 
@@ -170,19 +176,28 @@ def test_docker_that_is_away_is_told_and_the_rest_is_cleaned(docker_projects: Do
     assert "Docker does not answer" in named.stderr
 
 
-def test_what_cannot_go_is_told_and_the_rest_goes(docker_projects: DockerProjects, tmp_path: Path) -> None:
-    """An image of the same name, for a clone of the project has a run in it."""
+def test_what_cannot_go_is_told_and_the_rest_goes(
+    docker_projects: DockerProjects, tmp_path: Path, isolated_home: Path
+) -> None:
+    """An image of the same name, for a clone of the project has a run in it, which does not say so."""
     conda = PLAIN + f"variables: {{OF: {tmp_path.name}}}\n"
     folder = other_project(docker_projects, tmp_path / "one", conda=conda)
-    clone = docker_projects.make(tmp_path / "two", {"slow.py": SLOW}, conda=conda, name=folder.name)
+    clone = docker_projects.make(tmp_path / "two", {"waits.py": WAITS}, conda=conda, name=folder.name)
     completed(submit(folder))
-    amltool(clone, "submit", "slow.py", "--target", "docker", "--detach")
+    amltool(clone, "submit", "waits.py", "--target", "docker", "--detach")
     wait_until(lambda: "begun" in amltool(clone, "logs", "@").stdout)
+    assert images(folder) == []
+    runs = [said.parent for said in isolated_home.glob(".amltool/runs/*/uses.json")]
+    for run in runs:
+        (run / "uses.json").unlink()
 
     done = amltool(folder, *ENVIRONMENTS, "--yes")
 
     assert "stays: The image" in done.stderr
     assert "run folder" in done.stdout
+    for run in runs:
+        if run.exists():
+            (run / "work/outputs/stop").touch()
     assert amltool(clone, "wait", "@").returncode == 0
     assert len(images(folder)) == 1
     amltool(folder, *ENVIRONMENTS, "--yes")

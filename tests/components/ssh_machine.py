@@ -45,7 +45,9 @@ class SshMachine:
     port = 22
     home = HOME
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: Path | None = None) -> None:
+        """``disk`` is a folder of this machine that is to be the user's home there."""
+        self._disk = disk
         self.key_file, public = _key_pair(folder)
         self.password = secrets.token_urlsafe(12)
         self._api = docker_service.client()
@@ -65,7 +67,11 @@ class SshMachine:
     @property
     def host_key(self) -> str:
         """Type and key, as known_hosts has them."""
-        return " ".join(self.execute(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"])[1].split()[:2])
+        for _ in range(5):  # what is executed in a container of a busy daemon is sometimes not heard
+            words = self.execute(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"])[1].split()
+            if len(words) > 1:
+                break
+        return " ".join(words[:2])
 
     @property
     def known_hosts_line(self) -> str:
@@ -112,14 +118,22 @@ class SshMachine:
         """Only one other machine reaches its sshd, as behind a firewall."""
         self._must("iptables", "-I", "INPUT", "-p", "tcp", "--dport", "22", "!", "-s", address, "-j", "REJECT")
 
-    def restart_sshd(self) -> None:
-        """End sshd with all its connections, and start it again."""
+    def restart_sshd(self, *, whole: bool = True) -> None:
+        """End sshd, with all its connections or without them, and start it again."""
+        if whole:
+            self.stop_sshd()
+        else:
+            self._must("sh", "-c", "kill -KILL $(cat /run/sshd.pid); rm /run/sshd.pid")
+        self._start_listening()
+
+    def stop_sshd(self) -> None:
+        """End sshd with all its connections."""
         self.execute(["pkill", "-KILL", "-x", "sshd"])
-        self.start_sshd()
 
     def start_sshd(self) -> None:
-        if self.execute(["pgrep", "-x", "sshd"])[0]:
-            self._must("sh", "-c", "/usr/sbin/sshd -E /var/log/sshd.log")
+        """Have an sshd that listens."""
+        if self.execute(["sh", "-c", "kill -0 $(cat /run/sshd.pid)"])[0]:
+            self._start_listening()
         self._wait_for_sshd()
 
     def reboot(self) -> None:
@@ -127,11 +141,12 @@ class SshMachine:
         self._api.restart(self._container, timeout=1)
         self._wait_for_sshd()
 
-    def start_docker(self) -> None:
+    def start_docker(self, *options: str) -> None:
         """Have its own dockerd running; its containers have a network of their own."""
         if not self.execute(["docker", "version"])[0]:
             return
-        self._must("sh", "-c", f"rm -f /run/docker.pid; setsid dockerd {_DOCKERD} > /var/log/dockerd.log 2>&1 &")
+        words = " ".join((_DOCKERD, *options))
+        self._must("sh", "-c", f"rm -f /run/docker.pid; setsid dockerd {words} > /var/log/dockerd.log 2>&1 &")
         until = time.monotonic() + START_S
         while self.execute(["docker", "version"])[0]:
             if time.monotonic() > until:
@@ -162,7 +177,7 @@ class SshMachine:
         configuration = self._api.create_host_config(
             cap_add=list(CAPABILITIES),
             security_opt=list(UNCONFINED),
-            binds=["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+            binds=["/sys/fs/cgroup:/sys/fs/cgroup:rw", *([f"{self._disk}:{HOME}"] if self._disk else [])],
         )
         configuration.update(MaskedPaths=[], ReadonlyPaths=[])  # what the command line calls systempaths=unconfined
         created = self._api.create_container(
@@ -193,6 +208,10 @@ class SshMachine:
         until = time.monotonic() + START_S
         while not self.execute(["pgrep", "-x", "dockerd"])[0] and time.monotonic() < until:
             time.sleep(0.05)
+
+    def _start_listening(self) -> None:
+        self._must("sh", "-c", "/usr/sbin/sshd -E /var/log/sshd.log")
+        self._wait_for_sshd()
 
     def _wait_for_sshd(self) -> None:
         until = time.monotonic() + START_S

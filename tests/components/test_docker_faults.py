@@ -144,7 +144,7 @@ class TestAKilledClient:
     def test_during_a_build_costs_nothing_but_time(
         self, docker_projects: DockerProjects, tmp_path: Path, isolated_home: Path
     ) -> None:
-        conda = PLAIN + f"variables: {{OF: {tmp_path.name}-killed}}\n"
+        conda = PLAIN + f"variables: {{OF: {docker_projects.name}-{tmp_path.name}-killed}}\n"
         folder = docker_projects.make(tmp_path, {"slow.py": SLOW}, conda=conda)
         process = client(folder, *SUBMIT, "--", "1")
         assert process.stderr is not None

@@ -67,7 +67,9 @@ def test_a_run_is_recorded_with_what_it_left_and_what_it_ran_in(
 def test_the_second_submit_builds_nothing_and_says_nothing_of_it(
     docker_projects: DockerProjects, tmp_path: Path
 ) -> None:
-    folder = docker_projects.make(tmp_path, {"train.py": TRAIN}, conda=PLAIN + f"variables: {{OF: {tmp_path.name}}}\n")
+    folder = docker_projects.make(
+        tmp_path, {"train.py": TRAIN}, conda=PLAIN + f"variables: {{OF: {docker_projects.name}}}\n"
+    )
     begun = time.monotonic()
     first = submit(folder)
     first_s = time.monotonic() - begun
@@ -231,6 +233,8 @@ class TestIris:
         shutil.copytree(Path(TOP) / "examples/iris", folder)
         make_repository(folder)
         commit_all(folder)
+        with (folder / "aml_config/conda_dependencies.yml").open("a") as file:  # else an image of it may be there
+            file.write(f"variables: {{OF: {docker_projects.name}-iris}}\n")
         give(folder, unprivileged)
         base = {"AMLTOOL_BASE_DOCKER_IMAGE": docker_projects.base_image, "PYTHONPATH": TOP}
         if ca_certificates is not None:  # as a shell has it on a network with certificates of its own
@@ -263,7 +267,7 @@ class TestNewEnvironments:
     def test_are_built_once_by_all_that_want_them_at_the_same_time(
         self, docker_projects: DockerProjects, tmp_path: Path
     ) -> None:
-        conda = PLAIN + f"variables: {{OF: {tmp_path.name}-once}}\n"
+        conda = PLAIN + f"variables: {{OF: {docker_projects.name}-once}}\n"
         script = "import os; print(open('/opt/amltool/environment/pyvenv.cfg').read() and os.environ['OF'])\n"
         folder = docker_projects.make(tmp_path, {"train.py": script}, conda=conda)
         words = [("submit", "train.py", "--target", "docker")] * 2 + [("prepare", "--target", "docker")]
@@ -280,7 +284,7 @@ class TestNewEnvironments:
         assert len(images) == 1
 
     def test_ctrl_c_during_a_build_leaves_nothing(self, docker_projects: DockerProjects, tmp_path: Path) -> None:
-        conda = f"{PLAIN}- pip\n- pip:\n  - blot\nvariables: {{OF: {tmp_path.name}-interrupted}}\n"
+        conda = f"{PLAIN}- pip\n- pip:\n  - blot\nvariables: {{OF: {docker_projects.name}-interrupted}}\n"
         hangs = {"indexUrl": "http://192.0.2.1/simple", "trustedHosts": ["192.0.2.1"]}  # TEST-NET: nobody answers
         folder = docker_projects.make(tmp_path, {"train.py": TRAIN}, conda=conda, pip=hangs)
         before = docker_projects.images()

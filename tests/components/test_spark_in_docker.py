@@ -196,3 +196,37 @@ def test_a_canceled_run_leaves_no_container(project: MakeProject) -> None:
     assert time.monotonic() - asked < 20
     assert json.loads(amltool(folder, "show", run_id, "--json").stdout)["status"] == "Canceled"
     assert run_id not in containers()
+
+
+SECRETIVE = """
+import glob, os
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+secret = spark.conf.get("spark.hadoop.secret.key")
+print("has", len(secret), secret[::-1], spark.conf.get("spark.kept"), spark.sparkContext.master)
+for path in glob.glob("/proc/[0-9]*/cmdline"):
+    with open(path, "rb") as stream:
+        line = stream.read()
+    assert secret.encode() not in line, line
+    assert b"java" not in line or b"--properties-file" in line, line
+print(secret)
+"""
+PRIVATE_DEPENDENCIES = """
+configuration:
+  spark.hadoop.secret.key: "${env:SPARK_CANARY}"
+  spark.kept: beside
+"""
+
+
+def test_a_secret_reaches_spark_and_no_command_line_and_no_log(
+    project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_CANARY", "canary/ä = 2018")
+    folder = project({"secret.py": SECRETIVE, "aml_config/spark_dependencies.yml": PRIVATE_DEPENDENCIES})
+    record = submitted(folder, "secret.py")
+    printed_there = console(folder, record)
+    assert record["status"] == "Completed", printed_there
+    assert "has 15 8102 = ä/yranac beside local[*]\n" in printed_there
+    assert "canary" not in printed_there
+    assert "canary" not in json.dumps(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +81,50 @@ def test_without_the_keyring_package_the_extra_is_named(monkeypatch: pytest.Monk
 
     with pytest.raises(MissingExtraError, match=r"amltool\[ssh\]"):
         SecretReference(SecretKind.KEYRING, "amltool", "ada").resolve()
+
+
+class _Broken(types.ModuleType):
+    """A keyring's package whose every call fails, as a backend's own errors do."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("keyring")
+        self._error = error
+
+    def get_password(self, service: str, user: str) -> str:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Failed to unlock the collection!"), "RuntimeError: Failed to unlock the collection!."),
+        (ModuleNotFoundError("No module named 'nosuch'"), "ModuleNotFoundError: No module named 'nosuch'."),
+        (OSError("No bus. See the log.\nof D-Bus"), "OSError: No bus."),
+        (KeyError(), "KeyError."),
+    ],
+)
+def test_a_keyring_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", _Broken(error))
+
+    with pytest.raises(UserError) as caught:
+        SecretReference(SecretKind.KEYRING, "amltool", "ada").resolve()
+
+    assert caught.value.what == f"The keyring cannot be read for ${{keyring:amltool/ada}}: {said}"
+    assert "${env:NAME}" in caught.value.remedy
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_a_keyring_that_cannot_be_loaded_is_not_taken_for_one_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "keyring.py").write_text("import nosuch_backend\n")
+    monkeypatch.delitem(sys.modules, "keyring", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "nosuch_backend.Keyring")
+
+    with pytest.raises(
+        UserError, match=r"PYTHON_KEYRING_BACKEND=nosuch_backend\.Keyring, ModuleNotFoundError"
+    ) as caught:
+        SecretReference(SecretKind.KEYRING, "amltool", "ada").resolve()
+
+    assert not isinstance(caught.value, MissingExtraError)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from amltool.containers.daemon import ContainerSpec, DockerDaemon
+from amltool.containers.values import seconds_of
 from amltool.hosts.local import LocalHost
 
 
@@ -69,3 +70,15 @@ def test_a_volume_is_made_once_and_weighed(docker_daemon: DockerDaemon) -> None:
 
 def test_a_name_that_no_registry_answers_for_has_no_digest(docker_daemon: DockerDaemon) -> None:
     assert docker_daemon.registry_digest("127.0.0.1:9/nothing:1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-11-21T16:27:28Z", 1795278448.0),
+        ("2026-11-21T16:27:28.5Z", 1795278448.5),
+        ("2026-11-21T17:27:28.123456789+01:00", 1795278448.123456789),
+    ],
+)
+def test_a_time_of_docker_is_the_same_in_every_zone_and_to_every_digit(text: str, seconds: float) -> None:
+    assert seconds_of(text) == pytest.approx(seconds, abs=1e-6)

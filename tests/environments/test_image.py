@@ -26,6 +26,7 @@ from amltool.tracking.redaction import forms
 from tests.environments.conda_channel import make_channel
 from tests.environments.image_building import Told, docker_target, pip_file, request, run_in
 from tests.environments.package_index import PackageIndex, package_index_running
+from tests.environments.wheel_index import wheel, wheel_name
 
 BLOT = pip_file("blot") + "variables:\n  COLOUR: blue\n"
 
@@ -40,6 +41,10 @@ class Counting(DockerDaemon):
         self.asked += 1
         with super()._asked() as api:
             yield api
+
+    def _ask(self, *question: Any, **more: Any) -> Any:
+        self.asked += 1
+        return super()._ask(*question, **more)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,20 @@ def test_a_person_can_run_the_image(prepared: Prepared, docker_daemon: DockerDae
     image = docker_daemon.image(prepared.image)
     assert image is not None
     assert image.variables["PATH"] == prepared.variables["PATH"]
+
+
+def test_a_wheel_of_the_project_is_installed_and_its_content_names_the_image(
+    docker_daemon: DockerDaemon, environment: ImageEnvironment, host: LocalHost
+) -> None:
+    name = wheel_name("mine", "0.5")
+    content = pip_file(f"./wheels/{name}")
+    asked = request(content, {f"wheels/{name}": wheel("mine", "0.5")})
+    made = environment.prepare(host, asked, Told())
+    assert made.image is not None
+    _, printed = run_in(docker_daemon, made.image, *made.python, "-c", "import mine; print(mine.VERSION)")
+    assert printed == "0.5\n"
+    assert environment.find(host, asked) == made
+    assert environment.find(host, request(content, {f"wheels/{name}": wheel("mine", "0.5") + b" "})) is None
 
 
 def test_a_second_time_two_questions_are_asked_and_nothing_is_built(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from amltool.containers import daemon as daemon_module
+from amltool.containers import connection
 from amltool.containers.daemon import ContainerSpec, DockerDaemon
 from amltool.environments import image_build
 from amltool.environments.base import Prepared
@@ -152,7 +152,7 @@ def test_what_an_interrupted_build_left_is_kept_and_can_be_removed(
 def test_a_build_that_is_silent_for_longer_than_an_answer_takes_is_followed_to_its_end(
     host: LocalHost, python_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "ANSWER_S", 1)
+    monkeypatch.setattr(connection, "ANSWER_S", 1)
     daemon = DockerDaemon(host)
     name = f"amltool-test-{uuid.uuid4().hex}"
     script = "echo one; sleep 2.5; echo two"

@@ -107,6 +107,22 @@ def test_every_problem_of_a_base_image_is_a_sentence_with_a_remedy(problem: str,
 
 
 @pytest.mark.parametrize(
+    ("problem", "line", "said"),
+    [
+        ("", "OSError: [Errno 28] No space left on device", "The disk of Docker is full: the step to list failed"),
+        ("full 9216", "returned non-zero exit status 1.", "The disk of Docker is full (9 MB are left): the step"),
+    ],
+)
+def test_a_full_disk_is_not_told_as_a_mistake_of_the_dependency_file(problem: str, line: str, said: str) -> None:
+    error = explain(
+        Failure("list", problem, (line,)), "base:1", Wanted(key="k", recipe=Recipe()), docker_target("base:1", "")
+    )
+    assert error.what.startswith(said)
+    assert line in error.what
+    assert error.remedy.startswith("Make room there")
+
+
+@pytest.mark.parametrize(
     ("project", "part"), [("Iris", "iris"), ("my_project.v2", "my-project-v2"), ("--", "project"), ("a..b", "a-b")]
 )
 def test_a_project_is_part_of_an_images_name(project: str, part: str) -> None:
@@ -121,7 +137,7 @@ def test_certificates_that_a_build_does_not_know_are_explained() -> None:
     error = explain(failure, "base:1", Wanted(key="k", recipe=Recipe()), docker_target("base:1", ""))
     without = explain(other, "base:1", Wanted(key="k", recipe=Recipe()), docker_target("base:1", ""))
 
-    assert "in docker.compute (caCertificates: FILE) or in the variable SSL_CERT_FILE" in error.remedy
+    assert "as caCertificates in the .compute, or in the variable SSL_CERT_FILE" in error.remedy
     assert without.remedy.startswith("Mend the dependency file")
 
 

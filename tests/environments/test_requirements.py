@@ -105,3 +105,23 @@ def test_no_text_gives_anything_but_requirements_or_a_clear_error(lines):
     except UserError:
         return
     assert not any("\n" in line for line in (*found.lines, *found.options, *found.constraints))
+
+
+def test_a_wheel_that_is_not_beside_the_conda_file_is_looked_for_from_the_project() -> None:
+    files = {f"wheels/{WHEEL}": b"of the project"}
+    found = read_requirements([f"./wheels/{WHEEL}"], "aml_config/conda_dependencies.yml", files.get)
+    assert found.lines == (f"./wheels/{WHEEL}",)
+    assert found.files == files
+
+
+def test_the_wheel_beside_the_conda_file_comes_first() -> None:
+    files = {f"wheels/{WHEEL}": b"of the project", f"aml_config/wheels/{WHEEL}": b"beside"}
+    found = read_requirements([f"./wheels/{WHEEL}"], "aml_config/conda_dependencies.yml", files.get)
+    assert found.files == {f"aml_config/wheels/{WHEEL}": b"beside"}
+
+
+def test_a_wheel_that_is_nowhere_is_said_with_where_it_was_looked_for() -> None:
+    with pytest.raises(UserError) as refused:
+        read_requirements([f"./wheels/{WHEEL}"], "aml_config/conda_dependencies.yml", {}.get)
+    assert f"no such file aml_config/wheels/{WHEEL} nor wheels/{WHEEL}" in refused.value.what
+    assert "Commit it there, or correct the path" in refused.value.remedy

@@ -58,6 +58,19 @@ def test_a_failure_says_which_step_what_it_said_and_what_to_do(steps, command, e
     assert error.value.remedy == "Correct it."
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SSLError: CERTIFICATE_VERIFY_FAILED: certificate verify failed",
+        "error: invalid peer certificate: UnknownIssuer",
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_what_to_mend_whatever_the_step_was(steps, said):
+    with pytest.raises(UserError) as error:
+        steps.run("Installing", ["sh", "-c", f"echo '{said}'; exit 1"], "Correct the package.")
+    assert "caCertificates" in error.value.remedy
+
+
 def test_standard_input_is_empty(steps, tmp_path):
     steps.run("Reading", ["sh", "-c", "cat > read"], "")
     assert (tmp_path / "read").read_bytes() == b""

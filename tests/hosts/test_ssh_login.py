@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from amltool.errors import UserError
+from amltool.hosts import ssh_passphrases
 from amltool.hosts.ssh import SshHost, SshSettings
 from amltool.hosts.ssh_failures import LoginError
 from tests.components.required import missing
@@ -127,8 +129,49 @@ def test_a_wrong_passphrase_is_said(bare: SshSettings, closed_key: Path, form: s
     if form == "PEM":
         closed_key.unlink()
         run("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", PASSPHRASE, "-f", str(closed_key))
-    with pytest.raises(UserError, match=f"The passphrase does not open {closed_key}"):
+    with pytest.raises(UserError, match=f"privateKeyPassphrase refers to does not open {closed_key}"):
         lets_in(replace(bare, key_file=closed_key, passphrase=lambda file: "wrong"))
+
+
+def test_the_passphrase_of_the_compute_target_need_not_open_the_key_of_a_machine_on_the_way(
+    ssh_machine: SshMachine, ssh_jump: SshMachine, closed_key: Path, isolated_home: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "id_jump"
+    shutil.copy(ssh_jump.key_file, other)
+    run("ssh-keygen", "-q", "-p", "-N", "another", "-f", str(other))
+    (isolated_home / ".ssh").mkdir()
+    (isolated_home / ".ssh/config").write_text(
+        f"Host vm\n  HostName {ssh_machine.address}\n  ProxyJump door\n"
+        f"Host door\n  HostName {ssh_jump.address}\n  User {ssh_jump.user}\n"
+        f"  IdentityFile {other}\n  IdentityFile {ssh_jump.key_file}\n"
+    )
+    known = tmp_path / "known_hosts"
+    known.write_text(ssh_machine.known_hosts_line + ssh_jump.known_hosts_line)
+    settings = SshSettings("vm", username=ssh_machine.user, key_file=closed_key, known_hosts=(known,))
+    assert lets_in(replace(settings, passphrase=lambda file: PASSPHRASE))
+
+
+def test_who_types_slowly_is_not_asked_again(
+    bare: SshSettings, closed_key: Path, ssh_machine: SshMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_passphrases, "_typed", {})
+    asked: list[Path] = []
+
+    def person(file: Path, is_wrong: bool) -> str:
+        asked.append(file)
+        time.sleep(3)
+        return PASSPHRASE
+
+    monkeypatch.setattr(ssh_passphrases, "_person", person)
+    impatient = ["/usr/sbin/sshd", "-p", "2222", "-o", "LoginGraceTime=1", "-o", "PidFile=/run/impatient.pid"]
+    ssh_machine.execute(impatient)
+    line = ssh_machine.known_hosts_line.replace(ssh_machine.address, f"[{ssh_machine.address}]:2222")
+    bare.known_hosts[0].write_text(line)
+    try:
+        assert lets_in(replace(bare, port=2222, key_file=closed_key))
+    finally:
+        ssh_machine.execute(["pkill", "-F", "/run/impatient.pid"])
+    assert asked == [closed_key]
 
 
 def test_a_key_whose_passphrase_nobody_can_type_is_said(bare: SshSettings, closed_key: Path) -> None:
@@ -143,6 +186,25 @@ def test_a_closed_key_where_ssh_has_it_is_named_when_nothing_else_helps(
     shutil.copy(closed_key, isolated_home / ".ssh/id_ed25519")
     with pytest.raises(LoginError, match="id_ed25519 needs its passphrase"):
         lets_in(bare)
+
+
+def test_a_file_that_is_no_key_does_not_keep_others_from_being_tried(
+    bare: SshSettings, ssh_machine: SshMachine, isolated_home: Path
+) -> None:
+    (isolated_home / ".ssh").mkdir()
+    (isolated_home / ".ssh/id_ed25519").write_text("not a key\n")
+    with pytest.raises(LoginError, match="id_ed25519 is no private key that amltool can use"):
+        lets_in(bare)
+    shutil.copy(ssh_machine.key_file, isolated_home / ".ssh/id_rsa")
+    assert lets_in(bare)
+
+
+def test_a_key_without_its_public_part_is_opened_by_the_agent(
+    bare: SshSettings, closed_key: Path, ssh_machine: SshMachine, agent: None
+) -> None:
+    Path(f"{closed_key}.pub").unlink()
+    run("ssh-add", "-q", str(ssh_machine.key_file))
+    assert lets_in(replace(bare, key_file=closed_key))
 
 
 def test_with_the_agent(bare: SshSettings, ssh_machine: SshMachine, agent: None) -> None:

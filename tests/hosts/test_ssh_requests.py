@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -149,7 +150,7 @@ def test_whatever_a_host_answers_is_an_answer_or_a_sentence(answer: bytes) -> No
 
 
 def test_the_part_there_ends_when_nobody_has_spoken_for_long(tmp_path: Path) -> None:
-    program = json.loads(zlib.decompress(_program()))
+    program = json.loads(zlib.decompress(base64.b64decode(_program())))
     folder = tmp_path / "amltool/hosts/there"
     folder.mkdir(parents=True)
     for name, text in program[2:]:

@@ -1,4 +1,4 @@
-"""Locks of a machine that live as long as whoever holds them."""
+"""Locks of a machine that live as long as whoever holds them; small programs that are evaluated there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from amltool.errors import TargetError
 from amltool.hosts.local import LocalHost
 from amltool.hosts.ssh import SshHost
-from amltool.hosts.streaming import held_there, streaming
+from amltool.hosts.streaming import evaluated, held_there, streaming
 from tests.components.ssh_machine import SshMachine
 
 
@@ -44,3 +44,15 @@ def test_a_lock_that_cannot_be_made_is_said(ssh_host: SshHost) -> None:
 
 def test_this_machine_needs_none_of_it() -> None:
     assert streaming(LocalHost()) is None
+
+
+ADDS = "def main(one, other):\n    return [one + other]\n"
+
+
+def test_a_small_program_is_evaluated_in_a_process_where_there_is_none() -> None:
+    assert evaluated(LocalHost(), ADDS, ["a", "é\n"]) == ["aé\n"]
+
+
+def test_a_small_program_that_fails_says_why() -> None:
+    with pytest.raises(TargetError, match="ZeroDivisionError"):
+        evaluated(LocalHost(), "def main():\n    1 / 0\n", [])

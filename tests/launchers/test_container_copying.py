@@ -12,6 +12,8 @@ import pytest
 
 from amltool.errors import UserError
 from amltool.launchers.base import LaunchState
+from amltool.targets.collecting import collect
+from amltool.testing.stores import FakeStore
 from tests.launchers.container_client import (
     Making,
     daemon_of,
@@ -41,6 +43,26 @@ def test_what_a_container_without_shared_folders_left_comes_back_as_it_is(making
     assert (Path(launch.folder.work) / "was_folder").read_text() == "file\n"
     assert (Path(launch.folder.work) / "was_file" / "x").read_text() == "x\n"
     assert "azureml-share" not in (outputs / "list").read_text()
+
+
+def test_sockets_which_docker_does_not_copy_are_there_to_be_named(making: Making) -> None:
+    run = making(shared_volumes=False)
+    script = (
+        "import os, socket\n"
+        "os.makedirs('outputs/a'); os.makedirs('logs', exist_ok=True); os.chdir('outputs/a')\n"
+        "for name in (b'one', b'\\xff\\xe2\\x82', b'../../logs/two', b'../../elsewhere'):\n"
+        "    socket.socket(socket.AF_UNIX).bind(name)\n"
+        "open('file', 'w').write('x')\n"
+    )
+    folder, handle = run.started(["python3", "-c", script])
+    assert end_of(run, folder, handle, LaunchState.ENDED).exit_code == 0
+    a = Path(folder.outputs) / "a"
+    kinds = {path.name: stat.S_ISSOCK(path.lstat().st_mode) for path in (*a.iterdir(), *Path(folder.logs).iterdir())}
+    plain = {name.replace("\ufffd", ""): is_socket for name, is_socket in kinds.items()}
+    assert plain == {"one": True, "": True, "two": True, "file": False}
+    found = collect(run.host, folder, FakeStore())
+    assert {omission.path for omission in found.omitted} >= {"outputs/a/one", "logs/two"}
+    assert {omission.reason for omission in found.omitted} == {"it is a socket"}
 
 
 def test_the_snapshot_is_not_written_again_when_it_comes_back(making: Making) -> None:

@@ -188,3 +188,41 @@ def test_opened_gives_content_in_whatever_pieces_it_comes() -> None:
         stream = archive.extractfile(found)
         assert stream is not None
         assert io.BytesIO(stream.read()).getvalue() == b"x" * 5000
+
+
+def unpack_and_name(folder: Path, missing: list[str], *members: bytes) -> None:
+    unpacking = Unpacking(folder, TOP)
+    try:
+        with opened(iter([*members, bytes(1024)])) as archive:
+            while (found := archive.next()) is not None:
+                unpacking.take(archive, found)
+            unpacking.name_missing(missing)
+            unpacking.finish()
+    finally:
+        unpacking.close()
+
+
+def test_what_no_archive_has_becomes_a_socket_and_what_it_has_stays(folder: Path) -> None:
+    odd = os.fsdecode(b"\xff\xfe")
+    kept = [member(f"{TOP}/work/outputs/{name}", b"x") for name in ("file", odd)]
+    listed = ["work/outputs/file", "work/outputs/\ufffd\ufffd", "work/outputs/a/socket", "work/logs/socket"]
+    unpack_and_name(folder, listed, *kept)
+    sockets = {str(path.relative_to(folder)) for path in folder.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)}
+    assert sockets == {"work/outputs/a/socket", "work/logs/socket"}
+    assert (folder / "work/outputs/file").read_bytes() == b"x"
+
+
+def test_a_socket_is_named_nowhere_but_where_artifacts_are(folder: Path) -> None:
+    listed = ["../outside", "work/outputs/../../../outside", "work/outputs//x", "/work/outputs/x", "work/x", "home/x"]
+    unpack_and_name(folder, [*listed, "exit.json", "work/outputs", "work/logs", ""])
+    assert sorted(path.name for path in folder.rglob("*")) == ["logs", "work"]
+    assert (folder.parent / "outside").read_text() == "untouched"
+
+
+def test_where_no_socket_can_be_made_it_is_told_in_the_logs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("amltool.launchers.unpacking.os.mknod", refuse)
+    unpack_and_name(folder, ["work/outputs/socket"])
+    assert "socket': it is nothing that Docker can copy" in omitted(folder)

@@ -60,6 +60,16 @@ class CountedStream:
         if self._is_cut:
             raise TargetError("The machine does not answer.", "Try again.")
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def close_writing(self) -> None:
+        cast(IO[bytes], self._process.stdin).close()
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        return self._process.wait(timeout_s)
+
     def stderr(self) -> bytes:
         self._process.wait(10)
         self._errors.seek(0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,7 +10,7 @@ from amltool.environments.base import Prepared
 from amltool.errors import ConfigurationError, UserError
 from amltool.history.journal import RunRequest
 from amltool.run import ProjectNames
-from amltool.targets.command import RunCommand, SeenByRun, check_spark_dependencies, command_of_run, spark_options
+from amltool.targets.command import RunCommand, SeenByRun, check_spark_dependencies, command_of_run, spark_settings
 
 SEEN = SeenByRun(PurePosixPath("/lib/path"), PurePosixPath("/runs/a run/work"))
 SPARK_FILE = "aml_config/spark_dependencies.yml"
@@ -42,7 +43,7 @@ def spark_command(asked: RunRequest, files: dict[str, bytes] | None = None) -> R
 
 
 def options(content: str) -> list[str]:
-    return spark_options(request(framework="PySpark"), SEEN.work, {SPARK_FILE: content.encode()}.get)
+    return spark_settings(request(framework="PySpark"), SEEN.work, {SPARK_FILE: content.encode()}.get).options
 
 
 def test_a_script_is_run_by_the_environments_python() -> None:
@@ -119,7 +120,7 @@ def test_a_repository_that_is_an_url_is_left_as_it_is(written: str) -> None:
 def test_no_dependency_file_is_no_mistake_where_none_is_named() -> None:
     for named in (None, SPARK_FILE):
         asked = request(framework="PySpark", spark_dependencies_file=named)
-        assert spark_options(asked, SEEN.work, {}.get) == DEFAULTS
+        assert spark_settings(asked, SEEN.work, {}.get).options == DEFAULTS
         check_spark_dependencies(asked, {}.get)
 
 
@@ -141,3 +142,44 @@ def test_the_driver_runs_where_the_run_does() -> None:
     with pytest.raises(UserError, match=r"spark\.submit\.deployMode is 'cluster'.*\nRemove spark\.submit\.deployMode"):
         options("configuration: {spark.submit.deployMode: cluster}")
     assert options("configuration: {spark.submit.deployMode: client}")[-1] == "spark.submit.deployMode=client"
+
+
+SECRET_FILE = b"""
+configuration:
+  spark.hadoop.fs.azure.account.key: ${env:ACCOUNT_KEY}
+  spark.hadoop.endpoint: "https://ada:${env:ACCOUNT_KEY}@example.org"
+  spark.executor.memory: 2g
+"""
+
+
+def test_a_secret_of_spark_is_resolved_and_not_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCOUNT_KEY", "canary-1234")
+    found = spark_command(request(framework="PySpark"), {SPARK_FILE: SECRET_FILE})
+    assert "canary" not in " ".join(found.command)
+    assert "spark.executor.memory=2g" in found.command
+    assert json.loads(found.variables["AMLTOOL_SPARK_PROPERTIES"]) == {
+        "spark.hadoop.fs.azure.account.key": "canary-1234",
+        "spark.hadoop.endpoint": "https://ada:canary-1234@example.org",
+    }
+    assert found.secrets == ["canary-1234", "canary-1234"]
+
+
+def test_a_repository_with_a_secret_is_a_private_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "canary-1234")
+    written = b"repositories: ['https://u:${env:TOKEN}@example.org/maven', 'https://example.org/other']"
+    found = spark_settings(request(framework="PySpark"), SEEN.work, {SPARK_FILE: written}.get)
+    assert found.options == DEFAULTS
+    assert found.private == {
+        "spark.jars.repositories": "https://u:canary-1234@example.org/maven,https://example.org/other"
+    }
+
+
+def test_a_secret_that_is_not_there_is_said_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACCOUNT_KEY", raising=False)
+    with pytest.raises(UserError, match="ACCOUNT_KEY is not set"):
+        check_spark_dependencies(request(framework="PySpark"), {SPARK_FILE: SECRET_FILE}.get)
+
+
+def test_without_a_secret_there_is_no_private_property() -> None:
+    found = spark_command(request(framework="PySpark"), {SPARK_FILE: b"configuration: {spark.x: y}"})
+    assert "AMLTOOL_SPARK_PROPERTIES" not in found.variables

@@ -36,6 +36,13 @@ def test_a_password_is_fetched_when_it_is_needed_and_not_before(monkeypatch: pyt
     assert password() == "canary"
 
 
+def test_a_passphrase_is_fetched_when_it_is_needed_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    passphrase = settings("privateKeyFile: ~/.ssh/id_vm\nprivateKeyPassphrase: ${env:KEY_PASSPHRASE}\n").passphrase
+    assert passphrase is not None
+    monkeypatch.setenv("KEY_PASSPHRASE", "canary")
+    assert passphrase("~/.ssh/id_vm") == "canary"
+
+
 def test_a_key_in_the_ancestors_credential_service_is_explained() -> None:
     with pytest.raises(UserError, match="credential service") as raised:
         settings("privateKey: AzureMlSecret=1234\n")
@@ -54,7 +61,8 @@ def test_a_run_that_is_gone_on_with_asks_nothing_of_a_machine_that_may_be_away(k
     assert target.share == PurePosixPath("/home/ada/share/a/w/iris")
 
 
-def test_a_container_over_there_needs_the_folders_over_there(tmp_path: Path) -> None:
+def test_without_shared_volumes_a_container_over_there_has_no_shared_folder(tmp_path: Path) -> None:
     content = f"type: remotedocker\naddress: 192.0.2.1\nusername: ada\nsharedVolumes: false\n{SETTLED}"
-    with pytest.raises(UserError, match="sharedVolumes: false"):
-        open_target(read_compute("vm", content.encode(), "vm"), ProjectNames("a", "w", "iris", "."), tmp_path)
+    target = open_target(read_compute("vm", content.encode(), "vm"), ProjectNames("a", "w", "iris", "."), tmp_path)
+    assert (target.share, target.share_in_run) == (None, None)
+    assert "aml_config/vm.compute says `sharedVolumes: false`" in target.hint

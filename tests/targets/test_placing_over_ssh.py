@@ -26,7 +26,7 @@ from tests.repositories import commit_all, make_repository, write_files
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     source = random.Random(time.time_ns())  # else what another test brought there would be found
-    files: dict[str, bytes | str] = {f"d/{number}.bin": source.randbytes(200_000) for number in range(20)}
+    files: dict[str, bytes | str] = {f"d/{number}.bin": source.randbytes(200_000) for number in range(40)}
     return make_repository(tmp_path / "project", {**files, "train.py": "print(1)\n", "run.sh": "#!/bin/sh\n"})
 
 
@@ -108,7 +108,7 @@ def test_a_connection_that_goes_away_loses_only_what_was_on_its_way(
     def cut_later(size: int, _files: int) -> None:
         nonlocal sent
         sent += size
-        if sent > 3_000_000:
+        if sent > 6_500_000:
             ssh_machine.execute(["pkill", "-KILL", "-x", "sshd"])
 
     with pytest.raises(TargetError):
@@ -118,4 +118,4 @@ def test_a_connection_that_goes_away_loses_only_what_was_on_its_way(
     there.place(repository, "1")
 
     assert there.files(folder) == files_here(repository)
-    assert there.sent < 3_000_000
+    assert there.sent < 5_000_000  # sshd's window, which is 2 MB, may be full of what did not arrive

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,69 @@ def test_it_takes_one_channel_and_two_round_trips(project: Project) -> None:
     project.place(project.commit(FILES))
 
     assert (project.machine.opened, project.machine.round_trips) == (1, 2)
+
+
+def test_what_was_begun_is_gone_on_with(project: Project) -> None:
+    snapshot, folder = project.commit(FILES), project.new_folder()
+    place = make_place(project.machine, project.tracking)
+    counted: list[int] = []
+
+    place.begin(project.git, folder, snapshot)
+    place(project.git, folder, snapshot, lambda size, _: counted.append(size))
+
+    assert is_placed(snapshot, folder)
+    assert project.machine.opened == 1
+    assert sum(counted) == project.machine.sent
+    project.settle()
+
+
+def test_what_was_begun_and_waited_for_too_long_is_begun_anew(project: Project) -> None:
+    snapshot, folder = project.commit(FILES), project.new_folder()
+    place = make_place(project.machine, project.tracking)
+
+    place.begin(project.git, folder, snapshot)
+    project.machine.kill_receivers()
+    place(project.git, folder, snapshot)
+
+    assert is_placed(snapshot, folder)
+    assert project.machine.opened == 2
+    project.settle()
+
+
+def test_what_was_begun_for_another_folder_is_withdrawn(project: Project) -> None:
+    snapshot, folder, other = project.commit(FILES), project.new_folder(), project.new_folder()
+    place = make_place(project.machine, project.tracking)
+
+    place.begin(project.git, other, snapshot)
+    place(project.git, folder, snapshot)
+
+    assert is_placed(snapshot, folder)
+    project.settle()
+
+
+def test_nothing_is_written_any_more_after_a_withdrawal(project: Project) -> None:
+    snapshot = project.commit(FILES)
+    project.place(snapshot)
+    folder, place = project.new_folder(), make_place(project.machine, project.tracking)
+
+    place.begin(project.git, folder, snapshot)
+    place.withdraw()
+
+    assert project.machine.streams[-1].has_ended
+    project.settle()
+
+
+def test_a_placing_that_another_overtook_is_not_begun_anew(project: Project) -> None:
+    snapshot, folder = project.commit(FILES), project.new_folder()
+    place = make_place(project.machine, project.tracking)
+
+    place.begin(project.git, folder, snapshot)
+    while not Path(folder.path, "placing.attempt").exists():
+        time.sleep(0.01)
+    make_place(project.machine, project.tracking)(project.git, folder, snapshot)
+    with pytest.raises(TargetError, match="Another process"):
+        place(project.git, folder, snapshot)
+    project.settle()
 
 
 def test_what_is_there_is_not_sent_again(project: Project) -> None:

@@ -55,6 +55,13 @@ def test_what_ends_a_task_in_order_passes_the_door() -> None:
     assert caught.value is ending
 
 
+def test_what_another_machine_says_does_not_command_the_terminal() -> None:
+    with pytest.raises(Exit) as caught, door():
+        raise UserError("vm says: \x1b]0;owned\x07\x1b[2J\tü\u202e", "Look\nthere.")
+
+    assert str(caught.value.message) == "vm says: \\x1b]0;owned\\x07\\x1b[2J\tü\\u202e\nLook\nthere."
+
+
 def test_a_door_within_a_door_says_it_once() -> None:
     with pytest.raises(Exit) as caught, door(), door():
         raise UserError("Once.", "Again.")

@@ -514,7 +514,8 @@ def test_every_form_of_a_secret_is_replaced(secret: str, around: bytes, cuts: li
     ]
     for form in shown:
         assert form in set(forms(secret))
-        assert redacted(b"<" + form + b">", [secret], cuts) == b"<" + REDACTED + b">" or form in b"<>"
+        # 0xff is in no form: with "<" around, the secrets "<" and "<<" are found there as well, and rightly
+        assert redacted(b"\xff" + form + b"\xff", [secret], cuts) == b"\xff" + REDACTED + b"\xff"
     if not any(form in around for form in forms(secret)):
         assert redacted(around, [secret], cuts) == around
 

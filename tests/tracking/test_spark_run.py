@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -212,3 +213,59 @@ def test_a_spark_that_the_user_names_is_kept(run: Run, work: Path) -> None:
     (work / "find_spark_home.py").touch()
     run("", SPARK_HOME="/opt/spark")
     assert json.loads((work / "submitted.json").read_text())[1] == "/opt/spark"
+
+
+PRIVATE = {"spark.a": " l\\n=:#! \n\té\U0001f600", "spark.b:c": "canary", "spark.master": "mine"}
+SHOW_PROPERTIES = """
+import json, os, sys
+path = sys.argv[sys.argv.index("--properties-file") + 1]
+with open("properties.json", "w") as stream:
+    json.dump([open(path).read(), os.stat(path).st_mode & 0o777, "AMLTOOL_SPARK_PROPERTIES" in os.environ], stream)
+"""
+
+
+def of_java(text: str) -> dict[str, str]:
+    """What Java's Properties would make of a file (its class documentation), as far as ours and Spark's go."""
+    found = {}
+    for line in text.splitlines():
+        if not line.strip() or line.lstrip()[0] in "#!":
+            continue
+        parts: list[str] = [""]
+        for token in re.findall(r"\\u[0-9a-f]{4}|\\.|.", line.lstrip()):
+            if token.startswith("\\u"):
+                parts[-1] += chr(int(token[2:], 16))
+            elif token.startswith("\\"):
+                parts[-1] += {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}.get(token[1], token[1])
+            elif token in "=: " and len(parts) == 1:
+                parts.append("")
+            else:
+                parts[-1] += token
+        found[parts[0]] = parts[1].encode("utf-16", "surrogatepass").decode("utf-16")
+    return found
+
+
+def test_private_properties_are_in_a_file_of_this_user_only(run: Run, work: Path) -> None:
+    (work / "spark-submit").write_text(
+        SPARK_SUBMIT.replace("import json, os, signal", SHOW_PROPERTIES + "import signal")
+    )
+    conf = work / "conf"
+    conf.mkdir()
+    (conf / "spark-defaults.conf").write_text("spark.master local[3]\n# of the cluster\nspark.kept yes")
+    variables = {"AMLTOOL_SPARK_PROPERTIES": json.dumps(PRIVATE), "SPARK_CONF_DIR": str(conf)}
+    done = run("import os; raise SystemExit('AMLTOOL_SPARK_PROPERTIES' in os.environ)", **variables)
+    assert done.returncode == 0, done.stderr
+    content, mode, is_seen = json.loads((work / "properties.json").read_text())
+    assert mode == 0o600
+    assert not is_seen
+    assert "canary" not in (work / "submitted.json").read_text()
+    assert of_java(content) == {"spark.kept": "yes", **PRIVATE}
+
+
+def test_a_file_of_private_properties_is_gone_afterwards(run: Run, work: Path, tmp_path: Path) -> None:
+    assert run("pass", AMLTOOL_SPARK_PROPERTIES='{"spark.x": "canary"}').returncode == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_without_private_properties_spark_reads_its_own_file(run: Run, work: Path) -> None:
+    assert run("pass").returncode == 0
+    assert "--properties-file" not in (work / "submitted.json").read_text()

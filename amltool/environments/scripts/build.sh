@@ -14,6 +14,7 @@ cache=$top/cache     # a volume
 environment=$top/environment
 results=$top/results
 UNFED=75
+LITTLE=65536 # kB of the disk
 
 step() { echo "::amltool-step $*"; }
 
@@ -49,6 +50,9 @@ main() {
 }
 
 fail() {
+    # what fails on a full disk often says nothing of it, and has removed half of what filled it by now
+    set -- "$1" $(df -Pk "$top" 2>/dev/null | tail -n 1)
+    [ "${5:-$LITTLE}" -ge "$LITTLE" ] 2>/dev/null || echo "::amltool-problem full ${5:-0}"
     echo "::amltool-failed"
     exit "$1"
 }

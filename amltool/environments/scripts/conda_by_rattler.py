@@ -1,6 +1,7 @@
-"""Creates a conda environment with py-rattler, where a base image has no conda command.
+"""Creates a conda environment with py-rattler, where there is no conda command.
 
-Run in a build container as ``conda_by_rattler.py PREFIX PLAN CACHE``, by a Python that has py-rattler and not amltool.
+Run as ``conda_by_rattler.py PREFIX PLAN CACHE`` in a build container, on another machine or here, by a Python that has
+py-rattler and not (always) amltool.
 """
 # ruff: noqa: T201
 # mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="import-not-found,import-untyped,unused-ignore"

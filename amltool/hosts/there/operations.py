@@ -10,6 +10,8 @@ import threading
 from typing import Any, Dict, List, Optional  # noqa: F401 (types of values stand in comments)
 
 from amltool.hosts.there.answers import BLOCK, Answer
+from amltool.hosts.there.pieces import give_pieces
+from amltool.hosts.there.soon import read_soon
 from amltool.hosts.there.tree import (
     FILE_FLAGS,
     check_regular,
@@ -48,6 +50,11 @@ class Operations:
         finally:
             os.close(handle)
         answer.end()
+
+    def read_soon(
+        self, answer: Answer, body: bytes, path: str, offset: int, limit: int, until: str, wait_s: float
+    ) -> None:
+        read_soon(answer, named(path), offset, limit, named(until), wait_s)
 
     def write(self, answer: Answer, body: bytes, path: str, mode: int) -> None:
         place = named(path)
@@ -118,6 +125,9 @@ class Operations:
     def read_open(self, answer: Answer, body: bytes, handle: int, offset: int, size: int) -> None:
         answer.end(os.pread(self._open[handle], size, offset))
 
+    def pieces(self, answer: Answer, body: bytes, folder: str) -> None:
+        give_pieces(answer, named(folder), json.loads(body.decode()))
+
     def close(self, answer: Answer, body: bytes, handle: int) -> None:
         os.close(self._open.pop(handle))
         answer.end()
@@ -138,6 +148,12 @@ class Operations:
             with self._lock:
                 del self.running[process.pid]
         answer.end(stdout + stderr, exit_code=process.returncode, stdout=len(stdout))
+
+    def evaluate(self, answer: Answer, body: bytes, arguments: List[Any]) -> None:
+        """Call ``main`` of a small program of ours: in this process, for another one takes as long as a round trip."""
+        program = {"__name__": "evaluated"}  # type: Dict[str, Any]
+        exec(compile(body.decode(), "evaluated", "exec"), program)  # noqa: S102 (this module came the same way)
+        answer.end(json.dumps(program["main"](*arguments)).encode())
 
     def start(self, answer: Answer, body: bytes, command: List[str]) -> None:
         source = self._readable(body)

@@ -1,6 +1,7 @@
 """Files there, by exact bytes of names: seen and opened without following a link, removed whatever their modes.
 
-The same as `amltool.hosts.tree` does here. Names are UTF-8 with surrogateescape on their way, whatever the locale is.
+`amltool.hosts.tree` sees with it what lies on our own machine. Names are UTF-8 with surrogateescape on their way,
+whatever the locale is.
 """
 
 import errno
@@ -63,7 +64,7 @@ def open_below(folder: bytes, path: bytes) -> int:
 
 
 def walk(top: bytes) -> Iterator[List[Any]]:
-    """As amltool.hosts.tree.walk: path, kind, size, mtime_ns, mode, inode, ctime_ns."""
+    """Everything below a folder: path, kind, size, mtime_ns, mode, inode, ctime_ns. See amltool.hosts.tree.walk."""
     try:
         waiting = [seen(".", os.lstat(top))]
     except (FileNotFoundError, NotADirectoryError):

@@ -1,0 +1,146 @@
+"""The files of a run that goes on: what there is, one that grows, and all of ``logs/`` in a folder of this machine.
+
+Names are checked here, no link is followed there, and a look costs one round trip, and one more where something grew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from amltool.errors import UserError
+from amltool.files import no_space, safe_text
+from amltool.hosts.base import LARGEST_PIECE, FileKind, FileOnHost, Host, Piece
+
+TOPS = ("logs", "outputs")
+MOST_AT_ONCE = 16 * LARGEST_PIECE
+"""So many bytes of all files are brought before somebody else has a word."""
+Where = Callable[[], PurePosixPath]
+"""Gives the folder of the host that holds ``logs`` and ``outputs`` as they are now."""
+
+
+class LiveFile(msgspec.Struct, frozen=True):
+    """A file of a run that goes on: its size in bytes until now."""
+
+    path: str
+    size: int
+
+
+def files_of(host: Host, where: PurePosixPath) -> Iterator[LiveFile]:
+    """The regular files under ``logs/`` and ``outputs/`` until now."""
+    for top in TOPS:
+        for entry in host.walk(where / top):
+            if entry.kind is FileKind.FILE and entry.path != ".":
+                yield LiveFile(safe_text(f"{top}/{entry.path}"), entry.size)
+
+
+def parts_of(path: str) -> list[str]:
+    """The parts of a path under ``logs/`` or ``outputs/``.
+
+    Raises:
+        UserError: it is none.
+    """
+    parts = path.split("/")
+    if parts[0] not in TOPS or len(parts) < 2 or {"", ".", ".."} & set(parts) or "\0" in path:
+        raise UserError(
+            f"{path!r} is no file under logs/ or outputs/ of a run.",
+            "Name one of those that amltool logs RUN --list shows.",
+        )
+    return parts
+
+
+class LogReader:
+    """Reads one file from a byte offset on: no byte lost, none twice. One that is not there yet is waited for."""
+
+    def __init__(self, host: Host, where: Where, path: str) -> None:
+        """Raises UserError: the path is no file under ``logs/`` or ``outputs/``."""
+        parts_of(path)
+        self._host, self._where, self._path = host, where, path
+        self.offset = 0
+        self.is_there = False
+
+    def new(self) -> list[bytes]:
+        """What was written since the last call, in blocks.
+
+        Raises:
+            UserError: what lies there is no file, or a link stands in the way.
+        """
+        blocks: list[bytes] = []
+        while sum(map(len, blocks)) < MOST_AT_ONCE:
+            (found,) = self._host.pieces(self._where(), [Piece(self._path, LARGEST_PIECE, self.offset)])
+            if isinstance(found, FileNotFoundError):
+                break
+            if isinstance(found, OSError):
+                raise UserError(
+                    f"{self._path} of the run cannot be read: {found.strerror}.", "Links there are not followed."
+                ) from found
+            self.is_there = True
+            if not found:
+                break
+            self.offset += len(found)
+            blocks.append(found)
+            if len(found) < LARGEST_PIECE:
+                break
+        return blocks
+
+
+class LogsCopy:
+    """Keeps ``logs/`` of a run in a folder of this machine as it grows; what became smaller there begins anew."""
+
+    def __init__(self, host: Host, where: Where, into: Path) -> None:
+        self._host, self._where, self._into = host, where, into
+        self._have: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
+        """What cannot be kept here, and why."""
+        self.told: set[str] = set()
+
+    def bring(self) -> int:
+        """Bring what is new; gives how many bytes that was. With `MOST_AT_ONCE` or more there may be more.
+
+        Raises:
+            UserError: the disk here is full.
+        """
+        where = self._where()
+        entries = [entry for entry in self._host.walk(where / TOPS[0]) if entry.kind is FileKind.FILE]
+        return self._take(where, [piece for entry in entries if (piece := self._lacking(entry)) is not None])
+
+    def _lacking(self, entry: FileOnHost) -> Piece | None:
+        """The next bytes of a file that are not here, or all of one that became smaller."""
+        have = self._have.get(entry.path, -1)
+        if entry.size == have or entry.path == "." or entry.path in self.refused:
+            return None
+        offset = have if 0 < have < entry.size else 0
+        return Piece(f"{TOPS[0]}/{entry.path}", min(entry.size - offset, LARGEST_PIECE), offset)
+
+    def _take(self, where: PurePosixPath, wanted: list[Piece]) -> int:
+        brought = 0
+        for piece, found in zip(wanted, self._host.pieces(where, wanted), strict=False):
+            if isinstance(found, OSError):  # gone, or no file any more
+                continue
+            path = piece.path.partition("/")[2]
+            try:
+                self._write(parts_of(piece.path), found, piece.offset)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise no_space(error, self._into) from error
+                self.refused[path] = error.strerror or str(error)
+                continue
+            self._have[path] = piece.offset + len(found)
+            brought += len(found)
+            if brought >= MOST_AT_ONCE:
+                break
+        return brought
+
+    def _write(self, parts: list[str], content: bytes, offset: int) -> None:
+        place = self._into.joinpath(*parts)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if offset else os.O_TRUNC)
+        with os.fdopen(os.open(place, flags, 0o666), "r+b" if offset else "wb", buffering=0) as stream:
+            stream.seek(offset)
+            view = memoryview(content)
+            while view:
+                view = view[stream.write(view) :]

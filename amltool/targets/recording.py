@@ -1,0 +1,59 @@
+"""What a run came to, as the history has it."""
+
+from __future__ import annotations
+
+import os
+
+import amltool
+from amltool.history.journal import RunRequest, RunState
+from amltool.run import RunRecord, RunStatus, encoded_arguments
+
+
+def record_of(request: RunRequest, state: RunState) -> RunRecord:
+    """The record of a run from what was asked for and what became of it."""
+    return RunRecord(
+        run_id=request.run_id,
+        run_number=request.run_number,
+        status=final_status(state),
+        exit_code=state.end.exit_code,
+        signal=state.end.signal,
+        reason=state.end.reason,
+        script=request.script,
+        **encoded_arguments([os.fsdecode(argument) for argument in request.arguments]),  # type: ignore[arg-type]
+        run_configuration=request.run_configuration,
+        target=request.target,
+        target_type=request.target_type,
+        host=state.host,
+        framework=request.framework,
+        project=request.project,
+        run_configuration_content=request.run_configuration_content,
+        commit=request.commit,
+        tree=request.tree,
+        base_commit=request.base_commit,
+        dirty=request.dirty,
+        source_directory=request.source_directory,
+        created=request.created,
+        started=state.end.started,
+        ended=state.end.ended,
+        duration_s=state.end.duration_s,
+        user=request.user,
+        metrics=state.metrics,
+        parameters=state.parameters,
+        tags=state.tags,
+        artifacts=state.artifacts,
+        omitted=state.omitted,
+        shared_folder=state.shared_folder,
+        environment=state.environment,
+        peak_memory=state.end.peak_memory,
+        application_id=state.application_id,
+        rerun_of=request.rerun_of,
+        sweep_id=request.sweep_id,
+        amltool=amltool.__version__,
+    )
+
+
+def final_status(state: RunState) -> RunStatus:
+    """What a run that ended came to: canceled when somebody asked for it, completed only with exit code 0."""
+    if state.end.canceled:
+        return RunStatus.CANCELED
+    return RunStatus.COMPLETED if state.end.exit_code == 0 else RunStatus.FAILED

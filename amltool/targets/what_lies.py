@@ -1,0 +1,109 @@
+"""What of amltool's lies on a host beside environments, and which of it a run there may still need.
+
+The host says it: runs of other clones and of other clients of the same user are in no journal of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from amltool.errors import TargetError
+from amltool.files import no_space
+from amltool.hosts.base import Host
+from amltool.hosts.local import LocalHost
+from amltool.layout import HostLayout, RunFolder
+
+NEVER_STARTED_S = 7 * 24 * 3600.0
+"""A run that was placed and has not started for so long never will: its client is gone."""
+
+
+class Uses(msgspec.Struct, frozen=True):
+    """What a run's folder says of what the run needs outside of it: the key of an environment, and the name of what
+    travels with runs."""
+
+    environment: str
+    library: str = ""
+
+
+class RunThere(msgspec.Struct, frozen=True):
+    """A run's folder: ``released`` and ``untracked`` say whose project's it is, where it has that mark."""
+
+    name: str
+    age_s: float
+    started: bool = False
+    ended: bool = False
+    released: str | None = None
+    untracked: str | None = None
+    environment: str | None = None
+    library: str | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the run may still need something that lies outside of its folder."""
+        is_over = self.ended or self.released is not None or self.untracked is not None
+        return not is_over and (self.started or self.age_s < NEVER_STARTED_S)
+
+
+class LibraryThere(msgspec.Struct, frozen=True):
+    """A version of what travels with runs."""
+
+    name: str
+    age_s: float
+
+
+class ObjectsThere(msgspec.Struct, frozen=True):
+    """What is kept of a clone's snapshots; ``busy`` while one is placed."""
+
+    name: str
+    busy: bool
+
+
+class WhatLies(msgspec.Struct, frozen=True):
+    """All of it."""
+
+    runs: list[RunThere]
+    libraries: list[LibraryThere]
+    objects: list[ObjectsThere]
+
+    def environments_in_use(self) -> set[str]:
+        """The keys of the environments that runs under way were given."""
+        return {run.environment for run in self.runs if run.is_under_way and run.environment}
+
+    def uses_library(self, name: str) -> bool:
+        """Whether a run under way may need a version of what travels; one that does not say which may need any."""
+        return any(run.is_under_way and run.library in (None, "", name) for run in self.runs)
+
+
+def say_what_it_uses(host: Host, folder: RunFolder, environment: str, library: PurePosixPath) -> None:
+    """Let whoever cleans there see what a run needs, before anything else of it is there.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    is_there = HostLayout(host.root).libraries in library.parents  # in a container it is seen elsewhere
+    try:
+        host.write(folder.uses, msgspec.json.encode(Uses(environment, library.name if is_there else "")))
+    except OSError as error:
+        raise no_space(error, str(folder.path)) from error
+
+
+def look(host: Host) -> WhatLies:
+    """Ask a host; one round trip.
+
+    Raises:
+        TargetError: it does not answer, or not as it should.
+    """
+    layout = HostLayout(host.root)
+    script = (Path(__file__).with_name("scripts") / "what_lies.py").read_text("utf-8")
+    python = sys.executable if isinstance(host, LocalHost) else "python3"
+    places = [str(layout.runs), str(layout.libraries), str(layout.objects)]
+    said = host.run([python, "-I", "-S", "-c", script, *places])
+    try:  # msgspec refuses the lone surrogates that stand for bytes that are not UTF-8
+        return msgspec.convert(json.loads(said.stdout), WhatLies)
+    except (ValueError, msgspec.ValidationError):
+        why = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+        raise TargetError(f"What lies on {host.name} cannot be told: {why or 'no answer'}.", "Try again.") from None
