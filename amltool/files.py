@@ -69,6 +69,15 @@ def safe_text(name: str) -> str:
     return name
 
 
+def harmless_lines(text: str) -> str:
+    r"""Lines without control characters: what came from elsewhere must not command the terminal (``\x1b`` is shown)."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        each if each in "\n\t" or each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def no_space(error: OSError, place: Path | str) -> UserError:
     """The sentence for a disk that is full or a folder that cannot be written."""
     return UserError(

@@ -138,7 +138,7 @@ def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> 
             row["run_id"],
             row["run_number"],
             getattr(row["status"], "value", row["status"]),
-            row["script_name"],
+            row["script"],
             row["target"],
             row["note"],
             "",
@@ -261,7 +261,7 @@ def unfinished_text(row: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"Run {row['run_id']} (number {row['run_number']}): {status}",
-            *_pairs(("script", row["script_name"]), ("target", row["target"]), ("note", row["note"])),
+            *_pairs(("script", row["script"]), ("target", row["target"]), ("note", row["note"])),
         ]
     )
 

@@ -34,7 +34,7 @@ STATUSES = {status.value.lower(): status for status in RunStatus}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Finished runs, newest first, and the rows of those that are not; ``troubles`` are sentences for the user."""
+    """Finished runs and the rows of those that are not, newest first; ``troubles`` are sentences for the user."""
 
     runs: list[Run]
     unfinished: list[dict[str, Any]]
@@ -55,9 +55,12 @@ def list_runs(opened: Opened, *, limit: int | None = 20, status: str | None = No
                 f"Unsupported status value: {status}", f"Use one of: {', '.join(s.value for s in RunStatus)}."
             )
         wanted = STATUSES[status.lower()]
-    unfinished = [row for row in map(unfinished_row, opened.journal.entries()) if wanted in (None, row["status"])]
     if best is None:
-        return Listing(opened.history.runs(limit=limit, status=wanted), unfinished, troubles)
+        rows = map(unfinished_row, reversed(opened.journal.entries()))
+        unfinished = [row for row in rows if wanted in (None, row["status"])][:limit]
+        left = None if limit is None else limit - len(unfinished)
+        recorded = [] if left == 0 else opened.history.runs(limit=left, status=wanted)
+        return Listing(recorded, unfinished, troubles)
     runs = sorted(_with_metric(opened, best.lstrip("-"), wanted), key=lambda r: _last(r, best), reverse=best[0] != "-")
     return Listing(runs[:limit] if limit else runs, [], troubles)
 
@@ -85,14 +88,14 @@ def unfinished_row(entry: JournalEntry) -> dict[str, Any]:
         status, note = status_of(entry)
     except (UserError, OSError) as error:
         return {
-            "run_id": entry.run_id, "run_number": None, "status": RunStatus.NOT_STARTED, "script_name": "",
+            "run_id": entry.run_id, "run_number": None, "status": RunStatus.NOT_STARTED, "script": "",
             "target": "", "note": str(error).replace("\n", " "),
         }  # fmt: skip
     return {
         "run_id": request.run_id,
         "run_number": request.run_number,
         "status": status,
-        "script_name": request.script,
+        "script": request.script,
         "target": request.target,
         "note": note,
     }
@@ -152,6 +155,7 @@ def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run |
     Raises:
         UserError: no run, or several, have that name.
     """
+    name = counted(opened, name)
     entry = unfinished_named(opened, name)
     if entry is None:
         return opened.history.find(name)
@@ -161,14 +165,20 @@ def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run |
     return entry
 
 
+def counted(opened: Opened, name: str) -> str:
+    """The run id that ``@`` or ``@2`` stands for, unfinished runs counted; any other name as it is."""
+    count = name[1:] or "1"
+    entries = opened.journal.entries() if name.startswith("@") else []
+    if not entries or not (count.isascii() and count.isdigit() and len(count) < 10 and int(count) > 0):
+        return name
+    recorded = [run.run_id for run in opened.history.runs(limit=int(count))]
+    newest = sorted({*recorded, *(entry.run_id for entry in entries)}, reverse=True)
+    return newest[int(count) - 1] if int(count) <= len(newest) else name
+
+
 def unfinished_named(opened: Opened, name: str) -> JournalEntry | None:
     """The unfinished run a name stands for: ``@`` is the newest of all, else a unique prefix or suffix."""
-    entries = opened.journal.entries()
-    if name == "@":
-        newest = opened.history.runs(limit=1)
-        if entries and (not newest or entries[-1].run_id > newest[0].run_id):
-            return entries[-1]
-        return None
+    entries, name = opened.journal.entries(), counted(opened, name)
     if name.startswith("@") or not name:
         return None
     found = [entry for entry in entries if entry.run_id.startswith(name) or entry.run_id.endswith(name)]
@@ -196,11 +206,12 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
     Raises:
         KeyboardInterrupt: the user interrupted; the run lives on.
     """
+    name = counted(opened, name)
     entry = unfinished_named(opened, name)
     if entry is None:
         return opened.history.find(name)
     reader: ConsoleReader | None = None
-    is_said = False
+    is_said, outage = False, Outage(watcher)
     while True:
         try:
             with entry.driven():
@@ -221,10 +232,14 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
                 is_said = is_said or _say_queued(entry, watcher)
                 time.sleep(WAIT_S)
                 continue
-            reader = reader or ConsoleReader(*_console_place(opened, entry))
-            with contextlib.suppress(TargetError):  # whoever drives the run waits for an answer
+            try:
+                reader = reader or ConsoleReader(*_console_place(opened, entry))
                 for block in reader.new():
                     watcher.console(block)
+            except TargetError as error:  # whoever drives the run waits for an answer, too
+                outage.goes_on(error)
+                continue
+            outage.is_over()
             time.sleep(WAIT_S)
 
 
@@ -269,6 +284,7 @@ def cancel_run(opened: Opened, name: str) -> RunRecord | None:
     Raises:
         UserError: no such run, or its target does not answer.
     """
+    name = counted(opened, name)
     entry = unfinished_named(opened, name)
     if entry is None:
         over = opened.history.find(name)

@@ -17,7 +17,7 @@ from amltool.containers.refusals import no_daemon
 from amltool.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from docker.api.client import APIClient  # noqa: TID251 (one of the door's modules)
+    from docker.api.client import APIClient
 
 USUAL_SOCKET = "/var/run/docker.sock"
 DEFAULT_CONTEXT = "default"
@@ -47,8 +47,8 @@ def connect_here(name: str, timeout_s: float, socket: str | None) -> APIClient:
         TargetError: no daemon answers, or it does not let this user in.
     """
     try:
-        from docker.api.client import APIClient  # noqa: TID251 (one of the door's modules)
-        from docker.errors import DockerException  # noqa: TID251
+        from docker.api.client import APIClient
+        from docker.errors import DockerException
     except ImportError:
         raise MissingExtraError("A compute target with Docker", "docker") from None
     try:
@@ -82,12 +82,12 @@ def proxy_variables(proxies: object, address: str | None = None) -> dict[str, st
 
 
 def _connection() -> dict[str, Any]:
-    from docker.utils import kwargs_from_env  # noqa: TID251
+    from docker.utils import kwargs_from_env
 
     given = kwargs_from_env()
     if given.get("base_url") or not (os.environ.get("DOCKER_CONTEXT") or configuration()):
         return dict(given)
-    from docker.context import ContextAPI  # noqa: TID251
+    from docker.context import ContextAPI
 
     context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT")) or ContextAPI.get_current_context()
     if context is None or not context.Host:

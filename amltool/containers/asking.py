@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 if TYPE_CHECKING:
-    from docker.api.client import APIClient  # noqa: TID251 (one of the door's modules)
+    from docker.api.client import APIClient
 
 ANSWER_S = 60
 """How long the daemon may take for an answer; on a busy machine a start takes seconds."""
@@ -182,7 +182,7 @@ class ClientAsking:
 
     def take_input(self, container: str) -> Any:
         """As `Asking.take_input`."""
-        from docker.errors import APIError, DockerException  # noqa: TID251 (one of the door's modules)
+        from docker.errors import APIError, DockerException
         from urllib3.exceptions import HTTPError
 
         try:

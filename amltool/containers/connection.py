@@ -15,7 +15,7 @@ from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
 
 if TYPE_CHECKING:
-    from docker.api.client import APIClient  # noqa: TID251 (one of the door's modules)
+    from docker.api.client import APIClient
 
 
 class Connection:
@@ -111,7 +111,7 @@ class Connection:
     @contextlib.contextmanager
     def _asked(self) -> Iterator[APIClient]:
         api = self._api
-        from docker.errors import DockerException  # noqa: TID251 (one of the door's modules)
+        from docker.errors import DockerException
         from requests.exceptions import RequestException
         from urllib3.exceptions import HTTPError
 

@@ -14,10 +14,10 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from docker.api.client import APIClient  # noqa: TID251 (one of the door's modules)
-from docker.errors import DockerException  # noqa: TID251
-from docker.transport.basehttpadapter import BaseHTTPAdapter  # noqa: TID251
-from docker.utils.proxy import ProxyConfig  # noqa: TID251
+from docker.api.client import APIClient
+from docker.errors import DockerException
+from docker.transport.basehttpadapter import BaseHTTPAdapter
+from docker.utils.proxy import ProxyConfig
 from requests.exceptions import RequestException
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool

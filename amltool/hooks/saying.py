@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, TextIO
 
+from amltool.files import harmless_lines
 from amltool.limits import Level, Problem
 
 COLOURS = {Level.ERROR: "\x1b[31m", Level.WARNING: "\x1b[33m"}
@@ -23,9 +24,9 @@ def say(problems: Sequence[Problem], notes: Sequence[str]) -> None:
     blocks = ["\n".join(notes)] if notes else []
     for (level, remedy), alike in groupby(ordered, key=lambda problem: (problem.level, problem.remedy)):
         word = f"{COLOURS[level]}{level.value}:{PLAIN}" if coloured else f"{level.value}:"
-        lines = [f"{word} {harmless(problem.message)}" for problem in alike]
+        lines = [f"{word} {harmless_lines(problem.message)}" for problem in alike]
         separator = "\n\n" if "\n" in lines[0] else "\n"
-        blocks.append(separator.join([*lines, harmless(remedy)] if remedy else lines))
+        blocks.append(separator.join([*lines, harmless_lines(remedy)] if remedy else lines))
     if blocks:
         out.write("\n\n".join(blocks) + "\n")
 
@@ -42,16 +43,7 @@ def say_json(problems: Sequence[Problem], notes: Sequence[str], weighed: Mapping
 
 def say_error(text: str) -> None:
     _bear_any_name(sys.stderr)
-    print(harmless(text), file=sys.stderr)
-
-
-def harmless(text: str) -> str:
-    """Lines without control characters: a file's name must not command the terminal."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(
-        each if each == "\n" or each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
+    print(harmless_lines(text), file=sys.stderr)
 
 
 def _wants_colour(stream: TextIO) -> bool:

@@ -78,7 +78,7 @@ def way_to(settings: SshSettings) -> list[Hop]:
 
 class _Configuration:
     def __init__(self, settings: SshSettings) -> None:
-        import paramiko  # noqa: TID251 (one of the door's modules)
+        import paramiko
 
         self._settings = settings
         files = (settings.config,) if settings.config else (Path.home() / ".ssh" / "config", SYSTEM_FILE)
@@ -89,7 +89,7 @@ class _Configuration:
 
     def look_up(self, wanted: _Wanted) -> tuple[Hop, list[str]]:
         """A machine, and those it is reached over (``user@host:port``, in their order)."""
-        import paramiko  # noqa: TID251 (one of the door's modules)
+        import paramiko
 
         try:
             said = self._parsed.lookup(wanted.host)

@@ -16,7 +16,7 @@ from amltool.hosts.ssh_login import Login
 from amltool.hosts.ssh_settings import SshSettings
 
 if TYPE_CHECKING:
-    from paramiko import Channel, Transport  # noqa: TID251 (one of the door's modules)
+    from paramiko import Channel, Transport
 
 CONNECT_S = 3.0
 """For the network; a machine that is up answers in a fraction of it, and one that went away is said so within 15 s."""
@@ -67,7 +67,7 @@ def connect(settings: SshSettings, login: Login) -> SshConnection:
         MissingExtraError: paramiko is not installed.
     """
     try:
-        import paramiko  # noqa: F401, TID251 (the door)
+        import paramiko  # noqa: F401 (the door)
     except ImportError as error:
         raise MissingExtraError("A machine over SSH", "ssh") from error
     logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints what we say in our own words
@@ -92,12 +92,12 @@ def connect(settings: SshSettings, login: Login) -> SshConnection:
 
 
 def _stream(hop: Hop, over: Transport | None) -> socket.socket | Channel:
-    import paramiko  # noqa: TID251
+    import paramiko
 
     if over is not None:
         return over.open_channel("direct-tcpip", (hop.address, hop.port), ("127.0.0.1", 0), timeout=CONNECT_S)
     if hop.proxy_command is not None:
-        command: socket.socket = paramiko.ProxyCommand(hop.proxy_command)  # it behaves like one
+        command: socket.socket = paramiko.ProxyCommand(hop.proxy_command)  # type: ignore[assignment] # it behaves like one
         return command
     stream = socket.create_connection((hop.address, hop.port), timeout=CONNECT_S)
     stream.settimeout(None)
@@ -126,7 +126,7 @@ def _watch(stream: socket.socket) -> None:
 
 def _transport(stream: socket.socket | Channel, hop: Hop, *, compression: bool) -> Transport:
     """An encrypted connection to a machine that showed the key it should have."""
-    import paramiko  # noqa: TID251
+    import paramiko
 
     known = known_keys(hop.key_name, hop.port, hop.known_hosts)
     transport = paramiko.Transport(stream)
@@ -136,7 +136,7 @@ def _transport(stream: socket.socket | Channel, hop: Hop, *, compression: bool) 
         transport.use_compression(compression)
         options = transport.get_security_options()
         options.ciphers = CIPHERS
-        options.key_types = _key_types(known, options.key_types)
+        options.key_types = _key_types(known, tuple(options.key_types))
         transport.start_client(timeout=HANDSHAKE_S)
         shown = transport.get_remote_server_key()
         check_host_key(OfferedKey(hop.key_name, hop.port, shown.get_name(), shown.asbytes()), known)

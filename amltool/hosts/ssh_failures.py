@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from amltool.errors import TargetError, UserError
 
+_NOT_BEGUN = "No existing session"
+"""What paramiko says where `start_client` came back because its time was over."""
 AGAIN = "Look at the network and whether the machine is up, then run the same command again: nothing was lost."
 
 
@@ -49,7 +51,7 @@ def lost(address: str) -> LostError:
 @contextlib.contextmanager
 def failures_of(address: str) -> Iterator[None]:
     """Errors of the network and of paramiko while a connection is made become TargetError."""
-    from paramiko.ssh_exception import ChannelException, SSHException  # noqa: TID251 (one of the door's modules)
+    from paramiko.ssh_exception import ChannelException, SSHException
 
     try:
         yield
@@ -64,6 +66,8 @@ def failures_of(address: str) -> Iterator[None]:
     except (EOFError, ConnectionResetError) as error:
         raise _hung_up(address) from error
     except SSHException as error:
+        if isinstance(error.__context__, TimeoutError) or str(error) == _NOT_BEGUN:
+            raise unreachable(address, "it does not answer") from error
         if isinstance(error.__context__, EOFError) or "protocol banner" in str(error):
             raise _hung_up(address) from error
         raise unreachable(address, _sentence(error)) from error

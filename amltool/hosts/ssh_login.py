@@ -16,7 +16,7 @@ from amltool.hosts.ssh_passphrases import passphrases_for, remember, typed
 from amltool.hosts.ssh_settings import SshSettings
 
 if TYPE_CHECKING:
-    from paramiko import AgentKey, PKey, Transport  # noqa: TID251 (one of the door's modules)
+    from paramiko import AgentKey, PKey, Transport
 
 Candidate = tuple[str, "PKey"]
 _OPENSSH = b"openssh-key-v1\0"
@@ -54,7 +54,7 @@ class Login:
         raise _refused(hop, tried, " ".join(self._left_out))
 
     def _is_in(self, transport: Transport, hop: Hop, tried: list[str], name: str, secret: PKey | str) -> bool:
-        from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType  # noqa: TID251
+        from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType
 
         tried.append(name)
         try:
@@ -115,7 +115,7 @@ class Login:
         return str(file), key
 
     def _agent(self) -> list[AgentKey]:
-        import paramiko  # noqa: TID251
+        import paramiko
 
         try:
             return list(paramiko.Agent().get_keys())
@@ -124,7 +124,7 @@ class Login:
 
     def _without_asking(self, file: Path, agent: list[AgentKey]) -> PKey | None:
         """The key of a file; ``None`` where a passphrase is needed that neither the agent nor the settings spare us."""
-        import paramiko  # noqa: TID251
+        import paramiko
 
         if file in self._opened:
             return self._opened[file]
@@ -161,7 +161,7 @@ class Login:
 
 
 def _opened_by(file: Path, passphrase: str) -> PKey | None:
-    import paramiko  # noqa: TID251
+    import paramiko
 
     try:
         return _read(file, passphrase)
@@ -170,7 +170,7 @@ def _opened_by(file: Path, passphrase: str) -> PKey | None:
 
 
 def _read(file: Path, passphrase: str | None) -> PKey:
-    import paramiko  # noqa: TID251
+    import paramiko
 
     reason = ""
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):

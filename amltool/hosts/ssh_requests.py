@@ -22,7 +22,7 @@ from amltool.hosts.ssh_settings import HostFacts
 from amltool.hosts.there.answers import FRAME, MAGIC, WORD_S, Header
 
 if TYPE_CHECKING:
-    from paramiko import Channel  # noqa: TID251 (one of the door's modules)
+    from paramiko import Channel
 
 GREETING_S = 20.0
 TICK_S = 1.0
@@ -283,8 +283,8 @@ def begin_command(channel: Channel, command: str) -> None:
 
     Where it cannot be started, the channel ends.
     """
-    from paramiko.common import cMSG_CHANNEL_REQUEST  # noqa: TID251 (one of the door's modules)
-    from paramiko.message import Message  # noqa: TID251
+    from paramiko.common import cMSG_CHANNEL_REQUEST
+    from paramiko.message import Message
 
     wants_answer = False
     message = Message()
@@ -293,7 +293,7 @@ def begin_command(channel: Channel, command: str) -> None:
     message.add_string("exec")
     message.add_boolean(wants_answer)
     message.add_string(command)
-    channel.transport._send_user_message(message)
+    channel.transport._send_user_message(message)  # type: ignore[union-attr]
 
 
 def _program() -> str:

@@ -19,7 +19,7 @@ from amltool.hosts.ssh_requests import PIECE, STUCK_S, TICK_S, Pending, Requests
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from paramiko import Channel  # noqa: TID251 (one of the door's modules)
+    from paramiko import Channel
     from typing_extensions import Self
 
     from amltool.hosts.ssh_connection import SshConnection

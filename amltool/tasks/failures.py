@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from amltool.errors import UserError
+from amltool.files import harmless_lines
 
 if TYPE_CHECKING:
     from invoke.exceptions import Exit
@@ -147,16 +148,7 @@ def _message(error: BaseException) -> str | None:
         place = f": {error.filename}" if error.filename else ""
         remedy = "Make room there, or make it writable, and give the same command again."
         return f"This machine refused to write: {os.strerror(error.errno or 0)}{place}.\n{remedy}"
-    return harmless(str(error))
-
-
-def harmless(text: str) -> str:
-    r"""Lines without control characters: what a machine says must not command the terminal (``\x1b`` is shown)."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(
-        each if each in "\n\t" or each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
+    return harmless_lines(str(error))
 
 
 def output_is_closed() -> bool:

@@ -44,7 +44,7 @@ def runs(
         result = query_runs(listing.runs, query)
         print_json(result) if json else print(query_text(result))
     elif json:
-        print_json([run.to_json() for run in listing.runs])
+        print_json([*listing.unfinished, *(run.to_json() for run in listing.runs)])
     else:
         print(runs_table(listing.runs, listing.unfinished))
 

@@ -144,11 +144,12 @@ def _interrupted(opened: Opened, run_id: str | None, watcher: TerminalWatcher) -
 @task(help={"run": RUN_HELP, "json": JSON_HELP})
 def wait(context: Context, run: str = "@", *, json: bool = False) -> Outcome:
     """Follow a run to its end; goes on with one whose submit was interrupted or killed."""
-    from amltool.commands.looking import unfinished_named, wait_for
+    from amltool.commands.looking import counted, unfinished_named, wait_for
     from amltool.commands.opening import open_project
 
     opened = open_project()
     watcher = TerminalWatcher(json=json)
+    run = counted(opened, run)  # no other run, should a newer one be submitted meanwhile
     entry = unfinished_named(opened, run)
     try:
         found = wait_for(opened, run, watcher)

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from amltool.tasks.failures import ExitCode, Outcome, harmless
+from amltool.files import harmless_lines
+from amltool.tasks.failures import ExitCode, Outcome
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -47,7 +48,7 @@ class TerminalWatcher:
         stream.flush()
 
     def say(self, message: str) -> None:
-        print(harmless(message), file=sys.stderr, flush=True)
+        print(harmless_lines(message), file=sys.stderr, flush=True)
 
     def log(self, line: str) -> None:
         """A line of a build: set apart from what the run prints, and pale where colours are wanted."""

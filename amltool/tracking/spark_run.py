@@ -39,6 +39,7 @@ ADDRESS_VARIABLE = "AMLTOOL_SPARK_SOCKET"
 PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
 """JSON: properties that the command line of ``spark-submit`` must not show (targets/command.py writes it)."""
 DEFAULTS = "spark-defaults.conf"
+PRIVATE = "private.conf"
 END_OF_OPTIONS = "--"
 USAGE = "spark_run.py SPARK_SUBMIT [OPTION ...] -- SCRIPT [ARGUMENT ...]\n"
 NOT_FOUND, NOT_STARTED = 127, 126
@@ -90,7 +91,7 @@ def _submit(spark_submit: "List[str]", script: "List[str]") -> int:
 
 
 def _private_options(spark_submit: str, folder: str) -> "List[str]":
-    """What tells Spark of its private properties: a file that only this user can read, gone with the run.
+    """What tells Spark of its private properties: a file that only this user can read, gone once Spark has read it.
 
     Such a file takes the place of spark-defaults.conf, so what that says comes first in it.
     """
@@ -100,7 +101,7 @@ def _private_options(spark_submit: str, folder: str) -> "List[str]":
     content = _defaults(_with_spark_home(spark_submit)) + "".join(
         "%s=%s\n" % (_escaped(name), _escaped(value)) for name, value in sorted(private.items())
     )
-    path = os.path.join(folder, "private.conf")
+    path = os.path.join(folder, PRIVATE)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         stream.write(content)
     return ["--properties-file", path]
@@ -110,11 +111,21 @@ def _defaults(environment: "Dict[str, str]") -> str:
     """What Spark would read by itself, ended by a line end."""
     home = environment.get("SPARK_HOME")
     folder = environment.get("SPARK_CONF_DIR") or (home and os.path.join(home, "conf"))
+    if not folder:
+        return ""
     try:
-        with open(os.path.join(folder or "", DEFAULTS), encoding="utf-8", errors="replace") as stream:
+        with open(os.path.join(folder, DEFAULTS), encoding="utf-8", errors="replace") as stream:
             return stream.read() + "\n"
     except OSError:
         return ""
+
+
+def _remove_private(folder: str) -> None:
+    """Spark came to its driver, so it has read its properties: a run that is killed now leaves no secret behind."""
+    try:
+        os.unlink(os.path.join(folder, PRIVATE))
+    except FileNotFoundError:
+        pass  # there are none
 
 
 def _escaped(text: str) -> str:
@@ -161,6 +172,7 @@ class _Driver:
         """Wait until it asks, give it the command and the streams of the run."""
         try:
             connection = self._listener.accept()[0]
+            _remove_private(os.path.dirname(self._listener.getsockname()))
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", STREAMS).tobytes())]
             connection.sendmsg([b"%d\n" % len(self._command)], rights)
             connection.sendall(self._command)

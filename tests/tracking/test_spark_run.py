@@ -261,9 +261,30 @@ def test_private_properties_are_in_a_file_of_this_user_only(run: Run, work: Path
     assert of_java(content) == {"spark.kept": "yes", **PRIVATE}
 
 
-def test_a_file_of_private_properties_is_gone_afterwards(run: Run, work: Path, tmp_path: Path) -> None:
-    assert run("pass", AMLTOOL_SPARK_PROPERTIES='{"spark.x": "canary"}').returncode == 0
-    assert list((tmp_path / "temporary").iterdir()) == []
+def test_a_file_of_private_properties_is_gone_afterwards(run: Run, work: Path) -> None:
+    assert run("pass", options=("--fail",), AMLTOOL_SPARK_PROPERTIES='{"spark.x": "canary"}').returncode == 71
+    path = Path(json.loads((work / "submitted.json").read_text())[0][1])
+    assert path.name == "private.conf"
+    assert not path.parent.exists()
+
+
+def test_a_script_that_goes_on_has_no_file_of_private_properties_beside_it(run: Run) -> None:
+    look = """if True:
+        import json, os
+        path = json.load(open("submitted.json"))[0][1]
+        print(os.listdir(os.path.dirname(path)))
+    """
+    done = run(look, AMLTOOL_SPARK_PROPERTIES='{"spark.x": "canary"}')
+    assert done.stdout == "['s']\n"
+
+
+def test_a_file_of_the_snapshot_is_not_taken_for_the_defaults_of_spark(run: Run, work: Path) -> None:
+    (work / "spark-submit").write_text(
+        SPARK_SUBMIT.replace("import json, os, signal", SHOW_PROPERTIES + "import signal")
+    )
+    (work / "spark-defaults.conf").write_text("spark.master elsewhere\n")
+    assert run("pass", AMLTOOL_SPARK_PROPERTIES='{"spark.x": "1"}', SPARK_CONF_DIR="").returncode == 0
+    assert of_java(json.loads((work / "properties.json").read_text())[0]) == {"spark.x": "1"}
 
 
 def test_without_private_properties_spark_reads_its_own_file(run: Run, work: Path) -> None:
