@@ -14,7 +14,7 @@ import msgspec
 from amltool.commands.attaching_login import FirstLogin, Questions, login_name, once_with
 from amltool.commands.keeping_passwords import check_keyring, forget_password, keep_password
 from amltool.commands.opening import Opened
-from amltool.commands.reaching import works_there
+from amltool.commands.reaching import check_root, works_there
 from amltool.configuration.compute import (
     ComputeTarget,
     ComputeType,
@@ -40,7 +40,7 @@ from amltool.hosts.ssh_settings import SshSettings
 from amltool.targets.over_ssh import ssh_settings
 
 ATTACHABLE = (ComputeType.REMOTE_DOCKER, ComputeType.REMOTE)
-PUT_THERE = "amltool puts it there with --use-ssh-key, which needs a password once."
+PUT_THERE = "amltool puts the key there with --use-ssh-key, which needs a password once."
 _NOT_IN_A_SERVICE = re.compile(r"[{}\s]")
 
 
@@ -81,7 +81,7 @@ def attach(opened: Opened, wanted: Attachment, questions: Questions) -> Attached
 
     Raises:
         UserError: the name is in use, an option is wrong, the host key is not accepted, the login fails, or Docker
-            (or Python) does not work there; nothing was written to the project.
+            (or Python) does not work there, or nothing can be written there; nothing was written to the project.
         TargetError: the machine does not answer.
     """
     keeps_configuration = _check_name(opened, wanted.name)
@@ -94,6 +94,7 @@ def attach(opened: Opened, wanted: Attachment, questions: Questions) -> Attached
     typed = cache(lambda: questions.password(str(compute.username), str(compute.address)))
     with contextlib.closing(_connected(settings, wanted, questions, typed)) as host:
         works = works_there(compute, host)
+        check_root(host)
     with _kept_secret(opened, compute, wanted, typed) as password:
         compute = msgspec.structs.replace(compute, password=password)
         written = _write(opened, compute, keeps_configuration=keeps_configuration)

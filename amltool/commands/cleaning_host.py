@@ -5,11 +5,13 @@ Sizes come from the host itself. What a run under way there may need stays, whoe
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from amltool.commands.opening import Opened
+from amltool.errors import UserError
 from amltool.hosts.base import Host
 from amltool.hosts.weighing import weigh
 from amltool.layout import HostLayout
@@ -60,11 +62,18 @@ class OnHost:
             place = self._layout.run(run.name).path
             if run.name in unfinished:
                 continue
-            if run.released == self._key:
+            if run.released == self._key or (run.ended and not run.is_marked and self._is_all_recorded(run.name)):
                 yield RUN_FOLDER, place, "its run is recorded"
             elif only_copies and (run.name in known or run.untracked == self._key):
                 kept = "files that were not collected" if run.name in known else "a run without a record"
                 yield RUN_FOLDER, place, f"asked for: it holds the only copy of {kept}"
+
+    def _is_all_recorded(self, run_id: str) -> bool:
+        """Of a folder without a mark, which could not be written: the disk was full, or the host away."""
+        with contextlib.suppress(UserError):
+            record = self._opened.history.find(run_id).record
+            return record.run_id == run_id and not record.omitted
+        return False
 
     def _objects(self) -> Iterator[Standing]:
         """What is kept for the next snapshot of this clone, and what was thrown away and could not all be removed."""

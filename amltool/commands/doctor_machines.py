@@ -31,7 +31,8 @@ def findings_of(checked: CheckedTarget) -> Iterator[Finding]:
     clock_s = checked.clock_s or 0.0
     if abs(clock_s) <= CLOCK_S:
         found.append("clock as here")
-    yield Finding(name, LEVELS[checked.state], "; ".join(found), checked.remedy)
+    said = "; ".join(words.rstrip(".") for words in found) + "." * bool(checked.remedy)
+    yield Finding(name, LEVELS[checked.state], said, checked.remedy)
     if not checked.git:
         what = f"There is no git on {checked.address}: a changed file is sent whole, not what changed in it."
         yield Finding(f"{name}: git", "warning", what, "Install it there (Debian, Ubuntu: sudo apt-get install git).")

@@ -67,6 +67,16 @@ def prepare_drive(
     )
 
 
+def looked_at(opened: Opened, entry: JournalEntry) -> Drive | None:
+    """What it takes to look at a run that another process may drive; ``None`` where that one just recorded it."""
+    try:
+        return prepare_drive(opened, entry, Silent())
+    except FileNotFoundError:
+        if entry.is_there:
+            raise
+        return None
+
+
 def _target_again(opened: Opened, request: RunRequest) -> Target:
     compute = read_compute(request.target, request.compute.encode(), f"aml_config/{request.target}.compute")
     return open_target(compute, request.project, opened.git.top)
@@ -148,6 +158,9 @@ def finish_ended(opened: Opened) -> list[str]:
         try:
             if _needs_no_start(entry.state().step, entry) and not (away and entry.request().target in away):
                 go_on(opened, entry, away=away)
+        except FileNotFoundError:  # another process recorded it just now
+            if entry.is_there:
+                raise
         except UserError as error:
             troubles.append(f"Run {entry.run_id}: {error}")
     return troubles
@@ -182,7 +195,7 @@ def hand_over(opened: Opened, entry: JournalEntry) -> None:
     """`drive_in_background` for a run that nothing but its driver will start; returns once it is driven, or is over."""
     drive_in_background(opened, entry)
     until = time.monotonic() + HAND_OVER_S
-    while time.monotonic() < until and entry.folder.exists() and not entry.is_driven():
+    while time.monotonic() < until and entry.is_there and not entry.is_driven():
         time.sleep(HAND_OVER_LOOK_S)
 
 

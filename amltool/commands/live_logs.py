@@ -6,7 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from amltool.commands.driving import go_on, prepare_drive
+from amltool.commands.driving import go_on, looked_at
 from amltool.commands.looking import LOOK_S, artifacts_of, find_run, is_running, stands_before_launch, wait_for
 from amltool.commands.opening import Opened
 from amltool.commands.outputs import download
@@ -36,7 +36,9 @@ def files_so_far(opened: Opened, name: str) -> list[LiveFile]:
         return [LiveFile(each.path, each.size) for each in kept]
     if stands_before_launch(found):
         return []
-    run = prepare_drive(opened, found, Silent())
+    run = looked_at(opened, found)
+    if run is None:
+        return files_so_far(opened, found.run_id)
     return list(files_of(run.target.host, run.target.launcher.live_work(run.target.host, run.folder)))
 
 
@@ -50,8 +52,8 @@ def keep_logs(opened: Opened, name: str, into: Path, *, follow: bool, watcher: W
     found = find_run(opened, name)
     _claim(into, found.run_id)
     if isinstance(found, JournalEntry):
-        run = prepare_drive(opened, found, Silent())
-        if not _bring(opened, found, run, into, watcher, follow=follow):
+        run = looked_at(opened, found)
+        if run is not None and not _bring(opened, found, run, into, watcher, follow=follow):
             return
         found = wait_for(opened, found.run_id, Silent())
     recorded = [each for each in artifacts_of(opened, found) if each.path.startswith(f"{TOPS[0]}/")]

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from amltool.artifact import Artifact
-from amltool.commands.driving import finish, finish_ended, go_on, hand_over, prepare_drive, status_of
+from amltool.commands.driving import finish, finish_ended, go_on, hand_over, looked_at, prepare_drive, status_of
 from amltool.commands.opening import Opened
 from amltool.errors import DamagedError, TargetError, UserError
 from amltool.history.journal import JournalEntry, Step
@@ -56,11 +56,12 @@ def list_runs(opened: Opened, *, limit: int | None = 20, status: str | None = No
             )
         wanted = STATUSES[status.lower()]
     if best is None:
-        rows = map(unfinished_row, reversed(opened.journal.entries()))
-        unfinished = [row for row in rows if wanted in (None, row["status"])][:limit]
+        rows = ((unfinished_row(entry), entry) for entry in reversed(opened.journal.entries()))
+        unfinished = [row for row, entry in rows if wanted in (None, row["status"]) and entry.is_there][:limit]
         left = None if limit is None else limit - len(unfinished)
         recorded = [] if left == 0 else opened.history.runs(limit=left, status=wanted)
-        return Listing(recorded, unfinished, troubles)
+        known = {run.run_id for run in recorded}  # one may be recorded just now
+        return Listing(recorded, [row for row in unfinished if row["run_id"] not in known], troubles)
     runs = sorted(_with_metric(opened, best.lstrip("-"), wanted), key=lambda r: _last(r, best), reverse=best[0] != "-")
     return Listing(runs[:limit] if limit else runs, [], troubles)
 
@@ -160,7 +161,7 @@ def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run |
     if entry is None:
         return opened.history.find(name)
     record = go_on(opened, entry, watcher)
-    if record is not None or not entry.folder.exists():
+    if record is not None or not entry.is_there:
         return opened.history.find(entry.run_id)
     return entry
 
@@ -233,13 +234,14 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
                 time.sleep(WAIT_S)
                 continue
             try:
-                reader = reader or ConsoleReader(*_console_place(opened, entry))
-                for block in reader.new():
-                    watcher.console(block)
+                reader = reader or _console_reader(opened, entry)
+                blocks = reader.new() if reader is not None else []
             except TargetError as error:  # whoever drives the run waits for an answer, too
                 outage.goes_on(error)
                 continue
             outage.is_over()
+            for block in blocks:
+                watcher.console(block)
             time.sleep(WAIT_S)
 
 
@@ -254,7 +256,7 @@ def is_queued(opened: Opened, run_id: str) -> bool:
 def stands_before_launch(entry: JournalEntry) -> bool:
     """Whether nothing of a run can be there to read yet."""
     with contextlib.suppress(FileNotFoundError):
-        return entry.state().step in BEFORE_LAUNCH and entry.folder.exists()
+        return entry.state().step in BEFORE_LAUNCH and entry.is_there
     return False
 
 
@@ -266,9 +268,9 @@ def _say_queued(entry: JournalEntry, watcher: Watcher) -> bool:
     return False
 
 
-def _console_place(opened: Opened, entry: JournalEntry) -> tuple[Any, Any]:
-    run = prepare_drive(opened, entry, Silent())
-    return run.target.host, run.folder
+def _console_reader(opened: Opened, entry: JournalEntry) -> ConsoleReader | None:
+    run = looked_at(opened, entry)
+    return ConsoleReader(run.target.host, run.folder) if run is not None else None
 
 
 def _catch_up(run: Drive, reader: ConsoleReader | None) -> None:
@@ -294,12 +296,16 @@ def cancel_run(opened: Opened, name: str) -> RunRecord | None:
         )
     entry.ask_to_cancel()
     try:
-        run = prepare_drive(opened, entry, Silent())
+        run = looked_at(opened, entry)
     except DamagedError:
         entry.discard()
         return None
-    if run.state.step is Step.LAUNCHED or _was_started(run):
-        run.target.launcher.cancel(run.target.host, run.folder, run.state.handle)
+    try:
+        if run is not None and (run.state.step is Step.LAUNCHED or _was_started(run)):
+            run.target.launcher.cancel(run.target.host, run.folder, run.state.handle)
+    except TargetError as error:
+        later = f"The cancel is kept, and done when there is an answer; to see it: amltool wait {entry.run_id}"
+        raise TargetError(error.what, later) from error
     return wait_for(opened, entry.run_id, Silent()).record
 
 
@@ -317,7 +323,10 @@ def console_of(
     if isinstance(found, Run):
         yield from artifact_content(opened, found, path)
         return
-    run = prepare_drive(opened, found, Silent())
+    run = looked_at(opened, found)
+    if run is None:
+        yield from artifact_content(opened, opened.history.find(found.run_id), path)
+        return
     host, launcher = run.target.host, run.target.launcher
     reader: ConsoleReader | LogReader = ConsoleReader(host, run.folder)
     if path != CONSOLE_FILE:
@@ -363,7 +372,7 @@ def _rest(opened: Opened, run_id: str, path: str, offset: int) -> Iterator[bytes
 def is_running(entry: JournalEntry) -> bool:
     with contextlib.suppress(FileNotFoundError):
         state = entry.state()
-        return list(Step).index(state.step) <= list(Step).index(Step.LAUNCHED) and entry.folder.exists()
+        return list(Step).index(state.step) <= list(Step).index(Step.LAUNCHED) and entry.is_there
     return False
 
 

@@ -36,6 +36,7 @@ disk = os.statvfs(root)
 print(disk.f_bavail * disk.f_frsize)
 print(subprocess.check_output([git, "version"]).decode().strip() if git else "")
 print(time.time())
+print("" if os.access(root, os.W_OK | os.X_OK) else root)
 """
 
 
@@ -185,8 +186,21 @@ def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
             return _row(compute, TargetState.ERROR, error.what, error.remedy)
 
 
+def check_root(host: SshHost) -> None:
+    """Look whether runs can lie there, and write nothing.
+
+    Raises:
+        UserError: this user may not write where they would.
+    """
+    _machine(host)
+
+
 def _machine(host: SshHost) -> tuple[int | None, str | None, float | None]:
-    """Bytes free, Git, and by how much the clock is ahead: what cannot be the way of the answer to us."""
+    """Bytes free, Git, and by how much the clock is ahead: what cannot be the way of the answer to us.
+
+    Raises:
+        UserError: as `check_root`.
+    """
     facts, asked = host.facts(), time.time()
     words = [facts.python, "-I", "-S", "-c", _MACHINE, str(host.root), facts.git or ""]
     said = os.fsdecode(host.run(words, timeout_s=ANSWER_S).stdout).splitlines()
@@ -195,6 +209,11 @@ def _machine(host: SshHost) -> tuple[int | None, str | None, float | None]:
         free, git, clock = int(said[0]), said[1], float(said[2])
     except (ValueError, IndexError):
         return None, None, None
+    if closed := "".join(said[3:4]):
+        raise UserError(
+            f"You may not write {closed} on {host.name}, and {host.root} is where runs are to lie.",
+            "Have its permissions changed there, or name another folder in the .compute: root.",
+        )
     return free, git, min(clock - asked, 0.0) or max(clock - answered, 0.0)
 
 

@@ -24,7 +24,7 @@ from amltool.git.command import ObjectReader, tree_names
 from amltool.git.snapshots import survey, take
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
-from amltool.launchers.base import Expected
+from amltool.launchers.base import Expected, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout
 from amltool.run import RunRecord, RunStatus, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
@@ -234,13 +234,21 @@ def _is_queued(run: Drive) -> bool:
     return run.state.step is Step.PLACED and not has_turn(run, patient=False)
 
 
+def _may_have_begun(run: Drive) -> bool:
+    """Whether a start that its host did not answer in time was heard there after all."""
+    if run.state.step is not Step.PLACED:
+        return False
+    seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
+    return seen.state is not LaunchState.ABSENT
+
+
 def _abandon(run: Drive, why: Exception | None = None) -> None:
     """Nothing of the run was started: leave no trace of it, or, where its host is away, leave that to whoever reaches
     it next: then the run ends as canceled."""
     from amltool.hosts.ssh_failures import AwayError
 
     try:
-        if isinstance(why, AwayError):
+        if isinstance(why, AwayError) or (isinstance(why, TargetError) and _may_have_begun(run)):
             raise why
         run.target.launcher.forget(run.target.host, run.folder)
         run.target.host.remove(run.folder.path)

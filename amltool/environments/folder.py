@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -372,8 +373,8 @@ def _standing(host: Host, folder: PurePosixPath) -> list[tuple[str, bool, int]]:
     python = sys.executable if isinstance(host, LocalHost) else "python3"
     said = host.run([python, "-I", "-S", "-c", script, str(folder), MARKER, LOCKS, SETTINGS])
     try:
-        found = msgspec.json.decode(said.stdout, type=list[tuple[str, bool, int, bool]])
-    except msgspec.MsgspecError:
+        found = msgspec.convert(json.loads(said.stdout), list[tuple[str, bool, int, bool]])  # names of any bytes
+    except ValueError:
         why = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
         raise TargetError(f"The environments on {host.name} cannot be listed: {why}.", "Try again.") from None
     return [(name, whole, size) for name, whole, size, busy in found if not busy]

@@ -110,6 +110,11 @@ class JournalEntry:
     def run_id(self) -> str:
         return self.folder.name
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the run is in the journal still; a folder without a request is what a `discard` may leave."""
+        return (self.folder / "request.json").exists()
+
     def request(self) -> RunRequest:
         """What was asked for.
 
@@ -120,8 +125,10 @@ class JournalEntry:
 
     def state(self) -> RunState:
         """Where it stands; the state of a run whose first step never ended is the initial one."""
-        path = self.folder / "state.json"
-        return _read(path, RunState) if path.exists() else RunState()
+        try:
+            return _read(self.folder / "state.json", RunState)
+        except FileNotFoundError:
+            return RunState()
 
     def save(self, state: RunState) -> None:
         """Write the state whole."""
@@ -149,7 +156,7 @@ class JournalEntry:
             FileNotFoundError: it is not in the journal any more.
         """
         with locked(self.folder / "lock", wait=False):
-            if not (self.folder / "request.json").exists():
+            if not self.is_there:
                 raise FileNotFoundError(self.folder)
             yield
 
@@ -221,7 +228,7 @@ class Journal:
     def entry(self, run_id: str) -> JournalEntry | None:
         """The entry of a run, ``None`` when it is not unfinished here."""
         entry = JournalEntry(self._layout.journal_entry(run_id))
-        return entry if (entry.folder / "request.json").exists() else None
+        return entry if entry.is_there else None
 
 
 def _is_young(folder: Path) -> bool:

@@ -167,16 +167,6 @@ class SshHost:
         except LostError:
             return _Soon(self._begin("read_soon", most=limit + MORE, **wanted), self.name)
 
-    def read_many(self, paths: Iterable[PurePosixPath]) -> list[bytes | OSError]:
-        """Read several files in one round trip; what cannot be read is its error."""
-
-        def ask(requests: Requests) -> list[bytes | OSError]:
-            asked = [requests.begin("read", path=str(path), offset=0, limit=None) for path in wanted]
-            return [_content_or_error(pending) for pending in asked]
-
-        wanted = list(paths)
-        return self._twice(ask)
-
     def write(self, path: PurePosixPath, content: bytes, mode: int = 0o644) -> None:
         """As `Host.write`; the content is on the machine's disk when this returns."""
         self._again("write", content, path=str(path), mode=mode)
@@ -190,7 +180,7 @@ class SshHost:
 
         def ask(requests: Requests) -> None:
             asked = [requests.begin("write", content, path=str(path), mode=mode) for path, content, mode in wanted]
-            errors = [error for error in map(_content_or_error, asked) if isinstance(error, OSError)]
+            errors = [error for error in map(_error_in, asked) if error is not None]
             if errors:
                 raise errors[0]
 
@@ -368,8 +358,9 @@ class _Soon:
         return content, header.get("is_all") is True
 
 
-def _content_or_error(pending: Pending) -> bytes | OSError:
+def _error_in(pending: Pending) -> OSError | None:
     try:
-        return pending.whole()[1]
+        pending.whole()
     except OSError as error:
         return error
+    return None

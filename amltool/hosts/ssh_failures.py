@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from amltool.errors import TargetError, UserError
 
 _NOT_BEGUN = "No existing session"
 """What paramiko says where `start_client` came back because its time was over."""
+_NUMBERS = {name: number for number, name in errno.errorcode.items()}
 AGAIN = "Look at the network and whether the machine is up, then run the same command again: nothing was lost."
 
 
@@ -46,6 +48,11 @@ def unreachable(address: str, reason: str) -> AwayError:
 def lost(address: str) -> LostError:
     """The connection ended or fell silent."""
     return LostError(f"{address} is unreachable: the connection was lost.", AGAIN)
+
+
+def error_of(name: str, text: str, path: str | None = None) -> OSError:
+    """An error that a host names: numbers differ between systems."""
+    return OSError(_NUMBERS.get(name, errno.EIO), text, path)
 
 
 @contextlib.contextmanager

@@ -178,6 +178,11 @@ def _is_hash_of(hashed: str, name: str) -> bool:
     return hmac.compare_digest(hmac.new(salt, name.encode(), "sha1").digest(), digest)
 
 
+def _accepting(offered: OfferedKey) -> str:
+    way = f"amltool attach … --accept-host-key {offered.fingerprint}"
+    return f"{way}; for a compute target that is there already, log in once with ssh, which asks the same"
+
+
 def _unknown(offered: OfferedKey, authority: KnownKey | None) -> HostKeyError:
     reason = ""
     if authority is not None:
@@ -187,8 +192,7 @@ def _unknown(offered: OfferedKey, authority: KnownKey | None) -> HostKeyError:
         HostKeyProblem.UNKNOWN,
         offered,
         f"The host key of {offered.name} is not known: {offered.type} {offered.fingerprint}.{reason}",
-        "Compare it with what the machine's owner says, then accept it: "
-        f"amltool attach … --accept-host-key {offered.fingerprint}",
+        f"Compare it with what the machine's owner says, then accept it: {_accepting(offered)}",
     )
 
 
@@ -200,8 +204,7 @@ def _changed(offered: OfferedKey, known: KnownKey) -> HostKeyError:
         f"but {known.file}:{known.line} has {known.type} {fingerprint(known.key)}. "
         "Somebody may stand between you and it; nothing was sent.",
         "If the machine was made anew, compare the new fingerprint with what its owner says, "
-        f"remove line {known.line} of {known.file}, then accept it: "
-        f"amltool attach … --accept-host-key {offered.fingerprint}",
+        f"remove line {known.line} of {known.file}, then accept it: {_accepting(offered)}",
     )
 
 

@@ -102,7 +102,9 @@ class Login:
 
     def _named(self, file: Path) -> Candidate:
         if not file.is_file():
-            raise UserError(f"The key file {file} is not there.", "Correct the compute target's privateKeyFile.")
+            raise UserError(
+                f"The key file {file} is not there.", "Correct --key-file, or the .compute's privateKeyFile."
+            )
         key = self._without_asking(file, self._agent())
         if key is None and self._settings.passphrase is not None:
             raise UserError(
@@ -223,8 +225,9 @@ def _closed(file: Path) -> ClosedKeyError:
 
 def _refused(hop: Hop, tried: list[str], more: str) -> LoginError:
     with_what = f" with {', '.join(tried)}" if tried else ": there was no key and no password to try"
+    right = "the user name and the password are right, or" if "the password" in tried else "the user name is right and"
     return LoginError(
         " ".join(part for part in (f"{hop} does not let {hop.username} in{with_what}.", more) if part),
-        "Look whether the user name is right and whether your public key is in ~/.ssh/authorized_keys there "
+        f"Look whether {right} whether your public key is in ~/.ssh/authorized_keys there "
         f"(ssh-copy-id {hop.username}@{hop.address}).",
     )

@@ -10,8 +10,8 @@ import msgspec
 
 from amltool.errors import TargetError
 from amltool.hosts.base import LARGEST_PIECE, Piece
-from amltool.hosts.ssh_failures import understood
-from amltool.hosts.ssh_requests import PART, Pending, Requests, error_of
+from amltool.hosts.ssh_failures import error_of, understood
+from amltool.hosts.ssh_requests import PART, Pending, Requests
 
 AHEAD = 4
 """Groups on their way at a time: about so many times `LARGEST_PIECE` is held in memory at most."""

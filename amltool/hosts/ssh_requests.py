@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import json
 import queue
 import threading
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from amltool.errors import TargetError, UserError
-from amltool.hosts.ssh_failures import failures_of, lost, understood
+from amltool.hosts.ssh_failures import error_of, failures_of, lost, understood
 from amltool.hosts.ssh_settings import HostFacts
 from amltool.hosts.there.answers import FRAME, MAGIC, WORD_S, Header
 
@@ -34,12 +33,15 @@ STUCK_S = 30.0
 """Nothing could be sent for so long, also on a slow link: it is not."""
 SLOW_UPLOAD = 65_536
 """Bytes that a link of 100 kbit/s may still hold on their way, so that no answer can be expected yet."""
+SLOWEST = 12_500
+"""Bytes a second of such a link."""
+MOST_ON_THE_WAY = 2 << 20
+"""Bytes that a channel may hold of what the other side has not taken yet (sshd's CHAN_SES_WINDOW_DEFAULT)."""
 MOST_NOISE = 65_536
 LARGEST_ANSWER = 1 << 24
 PIECE = 32_000
 PART = 64
 _TOO_OLD = 96
-_NUMBERS = {name: number for number, name in errno.errorcode.items()}
 _MODULES = ("answers", "tree", "pieces", "soon", "operations", "serving")
 _BOOTSTRAP = (
     "import sys, types, zlib, json, base64\n"
@@ -49,11 +51,6 @@ _BOOTSTRAP = (
     " exec(compile(text, name, 'exec'), m.__dict__)\n"
     "m.main()"
 )
-
-
-def error_of(name: str, text: str, path: str | None) -> OSError:
-    """An error that a host names: numbers differ between systems."""
-    return OSError(_NUMBERS.get(name, errno.EIO), text, path)
 
 
 class Pending:
@@ -124,7 +121,7 @@ class Requests:
         self._kept = bytearray()
         self._table, self._sending = threading.Lock(), threading.Lock()
         self._over = False
-        self._heard = self._asked = time.monotonic()
+        self._heard = self._asked = self._moved = time.monotonic()
         self._sent = 0
         self.facts = self._greet()
         channel.settimeout(TICK_S)
@@ -245,7 +242,8 @@ class Requests:
         now = time.monotonic()
         silent_s = now - self._heard
         if silent_s > DEAD_S and self._asked > self._heard and now - self._asked > DEAD_S - SILENT_S:
-            return self._sent < SLOW_UPLOAD
+            arrives_s = min(self._sent, MOST_ON_THE_WAY) / SLOWEST
+            return self._sent < SLOW_UPLOAD or now - self._moved > DEAD_S + arrives_s
         patience_s = SILENT_S if self._pending else WORD_S
         if silent_s > patience_s and self._asked <= self._heard and self._sending.acquire(blocking=False):
             try:
@@ -274,7 +272,7 @@ class Requests:
                 self._end()
                 raise lost(self._address)
             self._sent += sent
-            progress = time.monotonic()
+            self._moved = progress = time.monotonic()
             view = view[sent:]
 
 

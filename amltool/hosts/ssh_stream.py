@@ -168,11 +168,15 @@ class SshStream:
             TargetError: it did not end within its time.
             LostError: the connection went away first.
         """
-        if not self._channel.status_event.wait(timeout_s):
-            raise TargetError(
-                f"{self._program} did not end within {timeout_s:g} s on {self._address}.",
-                "Try again, or look what holds it.",
-            )
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        self._begin_moving()
+        while not self._channel.status_event.wait(TICK_S if until is None else min(TICK_S, until - time.monotonic())):
+            self._check_moving()
+            if until is not None and time.monotonic() >= until:
+                raise TargetError(
+                    f"{self._program} did not end within {timeout_s:g} s on {self._address}.",
+                    "Try again, or look what holds it.",
+                )
         code = int(self._channel.exit_status)
         if code == -1:
             self._check()

@@ -130,9 +130,13 @@ def bring_logs(daemon: DockerDaemon, container: str, folder: RunFolder) -> None:
         UserError: the disk here is full.
         TargetError: the daemon does not answer.
     """
-    pieces = daemon.get(container, str(RUN_IN_CONTAINER.logs))
     place = Path(folder.live) / RUN_IN_CONTAINER.logs.name
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        for made in (place.parent, place):
+            made.mkdir(exist_ok=True)
+    except FileNotFoundError:  # the run is recorded by now, and its folder given to another
+        return
+    pieces = daemon.get(container, str(RUN_IN_CONTAINER.logs))
     if pieces is None:
         return
     unpacking = Unpacking(place, place.name)

@@ -116,6 +116,8 @@ class Drive(msgspec.Struct, kw_only=True):
     console: ConsoleReader | None = None
     freeing: Meanwhile[None] | None = None
     turn: Turn | None = None
+    is_ready: bool = False
+    """Whether the launcher was made ready by us, and nothing of the run was started since."""
     patient: bool = True
     """Whether to wait for a host that is away, once the run may have been started there."""
 
@@ -211,6 +213,7 @@ def _prepare(run: Drive) -> None:
     for notice in prepared.notices:
         run.watcher.say(notice)
     run.target.launcher.get_ready(run.target.host, expected(run, prepared))
+    run.is_ready = True
     digest = hashlib.sha256(prepared.lock).hexdigest()
     used = EnvironmentUsed(key=prepared.key, lock_sha256=digest, image=prepared.image)
     run.entry.keep(PREPARED_FILE, msgspec.json.encode(prepared))
@@ -334,6 +337,7 @@ def _launch(run: Drive) -> None:
     run.enter(RunStatus.RUNNING)
     threading.Thread(target=_use_the_time, daemon=True).start()
     run.console = watched_console(run)
+    run.is_ready = False
     handle = target.launcher.start(target.host, launch)
     run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, launched=timestamp())
 

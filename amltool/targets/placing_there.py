@@ -14,6 +14,7 @@ from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.git.command import Git
 from amltool.hosts.base import Host
+from amltool.hosts.ssh_failures import error_of, understood
 from amltool.hosts.streaming import Stream, StreamingHost
 from amltool.layout import HostLayout, RunFolder
 from amltool.snapshot import Snapshot
@@ -94,8 +95,10 @@ class PlacingThere:
                 f"The snapshot cannot be placed on {self._host.name}: {(answer or {}).get('again')}.",
                 "Look at this clone with `git fsck`.",
             )
+        with understood(self._host.name):
+            written = int(answer["files"])
         if on_written is not None:
-            on_written(0, answer["files"])
+            on_written(0, written)
 
     def _go_on(
         self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None
@@ -161,7 +164,9 @@ class _Conversation:
         answer = self._hear()
         if "git" not in answer:
             return answer
-        lacking = msgspec.convert(answer, Lacking)
+        with understood(self._host.name):
+            lacking = msgspec.convert(answer, Lacking)
+            lacking.check(snapshot)
         if lacking.blobs or lacking.large:
             self._say(lambda: send(git, snapshot, lacking, self._give))
         return self._hear()
@@ -220,9 +225,11 @@ class _Conversation:
 
     def _heard(self) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = read_message(self._stream.read)
+            answer: Any = read_message(self._stream.read)
         except (CutError, OSError) as error:
             raise self._unfinished() from error
+        if not isinstance(answer, dict):
+            raise self._unfinished()
         if "overtaken" in answer:
             raise _OvertakenError(
                 f"Another process began to place this run on {self._host.name}.",
@@ -234,8 +241,8 @@ class _Conversation:
                 "Put that right, then run the same command again.",
             )
         if "errno" in answer:
-            there = OSError(answer["errno"], answer["strerror"])
-            raise no_space(there, f"{answer['path']} on {self._host.name}")
+            there = error_of(str(answer["errno"]), str(answer.get("strerror")))
+            raise no_space(there, f"{answer.get('path') or 'the snapshot'} on {self._host.name}")
         return answer
 
     def _unfinished(self) -> TargetError:

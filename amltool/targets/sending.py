@@ -47,6 +47,17 @@ class Lacking(msgspec.Struct, frozen=True):
     earlier: dict[str, str]
     large: list[str]
 
+    def check(self, snapshot: Snapshot) -> None:
+        """Raise ValueError where it is not of this snapshot: a host is not trusted to be well."""
+        files, ids = snapshot.files, [*self.earlier.values()]
+        numbers = [*self.blobs, *map(int, self.earlier)]
+        is_known = all(0 <= number < len(files) for number in numbers)
+        contents = {content.sha256 for content in snapshot.large_files.values()}
+        if not is_known or not contents.issuperset(self.large):
+            raise ValueError("it lacks what is not in the snapshot")
+        if not all(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", found) for found in ids):
+            raise ValueError("it has what is no blob")
+
 
 def send(git: Git, snapshot: Snapshot, lacking: Lacking, give: Give) -> None:
     """Send all that a host lacks, and say that this was all.

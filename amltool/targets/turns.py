@@ -40,7 +40,9 @@ KEEP_S = 10.0
 """How often a run that has its turn says that its start is still to come."""
 ANSWER_S = 30.0
 _PROGRAM = (
-    "import sys, types\n"
+    "import os, sys, types\n"
+    "room = os.statvfs(sys.argv[1])\n"  # as bootstrap.py does it, and for the same reason
+    "sys.dont_write_bytecode = room.f_bavail * room.f_frsize < 16 << 20\n"
     "package = sys.modules['amltool_turns'] = types.ModuleType('amltool_turns')\n"
     "package.__path__ = [sys.argv[1]]\n"
     "from amltool_turns.turns import main\n"
@@ -108,7 +110,9 @@ def leave(run: Drive) -> None:
 
 
 def _queue(run: Drive, answer: Answer) -> None:
-    run.target.launcher.forget(run.target.host, run.folder)
+    if run.is_ready:  # what another client left, who died, may be the run itself
+        run.is_ready = False
+        run.target.launcher.forget(run.target.host, run.folder)
     run.begun_share = None  # whoever has its turn now writes there
     run.done(Step.PLACED, RunStatus.QUEUED)
     run.enter(RunStatus.QUEUED)
@@ -128,7 +132,7 @@ def _keep(run: Drive, turn: Turn) -> None:
     """Say every few seconds that the start of a run is still to come: a large shared folder may have to be listed."""
     while True:
         time.sleep(KEEP_S)
-        if run.state.step is not Step.PLACED or not run.entry.folder.exists():
+        if run.state.step is not Step.PLACED or not run.entry.is_there:
             return
         with contextlib.suppress(UserError, OSError):
             turn.had_at = time.time() if _ask(run).has_turn else float("-inf")

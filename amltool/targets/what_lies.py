@@ -42,9 +42,14 @@ class RunThere(msgspec.Struct, frozen=True):
     library: str | None = None
 
     @property
+    def is_marked(self) -> bool:
+        """Whether somebody who was done with it said whose it is."""
+        return self.released is not None or self.untracked is not None
+
+    @property
     def is_under_way(self) -> bool:
         """Whether the run may still need something that lies outside of its folder."""
-        is_over = self.ended or self.released is not None or self.untracked is not None
+        is_over = self.ended or self.is_marked
         return not is_over and (self.started or self.age_s < NEVER_STARTED_S)
 
 

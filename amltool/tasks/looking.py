@@ -57,12 +57,15 @@ def show(context: Context, run: str = "@", *, json: bool = False) -> None:
     from amltool.render import run_text, unfinished_text
     from amltool.run import Run
 
-    found = find_run(open_project(), run)
-    if isinstance(found, Run):
-        print_json(found.to_json()) if json else print(run_text(found))
-        return
-    row = unfinished_row(found)
-    print_json(row) if json else print(unfinished_text(row))
+    opened = open_project()
+    found = find_run(opened, run)
+    if not isinstance(found, Run):
+        row = unfinished_row(found)
+        if found.is_there:
+            print_json(row) if json else print(unfinished_text(row))
+            return
+        found = opened.history.find(found.run_id)  # it was recorded just now
+    print_json(found.to_json()) if json else print(run_text(found))
 
 
 @task(

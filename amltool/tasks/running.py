@@ -187,10 +187,13 @@ def logs(
     """Print what a run printed, or one of its log files."""
     from amltool.commands.looking import console_of
     from amltool.commands.opening import open_project
+    from amltool.errors import UserError
 
     if list or to is not None:
         _files_of_run(run, to, follow=follow, json=json)
         return
+    if json:
+        raise UserError("What a run printed is no JSON document.", "Leave --json out, or give --list, too.")
     write_bytes(console_of(open_project(), run, follow=follow, path=path, watcher=TerminalWatcher()))
 
 

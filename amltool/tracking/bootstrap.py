@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 if not __package__:
     package = type(sys)("amltool_bootstrap")
     package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
+    # of a compiled module that does not fit on the disk, half is kept and breaks every later start
+    # (https://github.com/python/cpython/issues/126606): with less than 16 MB of room none is written
+    room = os.statvfs(package.__path__[0])
+    sys.dont_write_bytecode = sys.dont_write_bytecode or room.f_bavail * room.f_frsize < 16 << 20
     sys.modules["amltool_bootstrap"] = package
     __package__ = "amltool_bootstrap"
 

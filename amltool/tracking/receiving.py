@@ -13,10 +13,13 @@ import sys
 if not __package__:  # as bootstrap.py does it, and for the same reasons
     package = type(sys)("amltool_bootstrap")
     package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
+    room = os.statvfs(package.__path__[0])
+    sys.dont_write_bytecode = sys.dont_write_bytecode or room.f_bavail * room.f_frsize < 16 << 20
     sys.modules["amltool_bootstrap"] = package
     __package__ = "amltool_bootstrap"
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -78,7 +81,8 @@ def receive(read: Read, write: Any) -> None:
         write(message({"refused": str(error)}))
     except OSError as error:
         place_of_it = error.filename if isinstance(error.filename, str) else ""
-        write(message({"errno": error.errno, "strerror": error.strerror or str(error), "path": place_of_it}))
+        name = errno.errorcode.get(error.errno or 0, "EIO")  # numbers differ between systems
+        write(message({"errno": name, "strerror": error.strerror or str(error), "path": place_of_it}))
 
 
 def _serve(request: Request, kept: KeptObjects, read: Read, write: Any) -> None:

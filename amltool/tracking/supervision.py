@@ -24,6 +24,7 @@ TICK_S = 0.02
 STOP_GRACE_S = 5.0
 """From SIGTERM to SIGKILL when the machine or the container's daemon goes down; it waits for 10 s at most."""
 STOPPED = "stopped from outside"
+LITTLE_ROOM = 1 << 20
 FULL_DISK_S = 300.0
 """How long writing to a full disk is tried again after the command ended."""
 CHUNK = 1 << 16
@@ -104,9 +105,17 @@ def _supervise(spec: "Dict[str, Any]", start: "Dict[str, Any]", signals: "_Signa
     end = _how(watch.status)
     if watch.reason is None and SIGKILLED & set(end.values()) and processes.oom_kills() > oom_kills:
         watch.reason = "out of memory"
+    if watch.reason is None and end.get("exit_code") and _room() < LITTLE_ROOM:  # its last words did not fit, either
+        watch.reason = "less than 1 MB was free on its disk when it ended"
     end.update(reason=watch.reason, canceled=watch.canceled, ended=watch.ended, peak_memory=watch.peak_memory)
     end["duration_s"] = round(watch.ended_at - begun, 6)
     return end
+
+
+def _room() -> int:
+    """Bytes that are free where the run lies."""
+    disk = os.statvfs(".")
+    return disk.f_bavail * disk.f_frsize
 
 
 def _how(status: int) -> "Dict[str, Any]":

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from amltool.targets.what_lies import NEVER_STARTED_S
-from tests.amltool_command import amltool
+from tests.amltool_command import amltool, make_project
 from tests.repositories import make_repository
 from tests.terminal import at_terminal
 
@@ -95,6 +95,16 @@ def test_folders_of_other_clones_and_damaged_marks_are_left_alone(project: Path,
     (root / "runs" / "file").write_text("")
     assert found(project, "--only-copies", "--yes") == []
     assert len(list((root / "runs").iterdir())) == 3
+
+
+def test_a_recorded_run_whose_folder_could_not_be_marked_goes_too(tmp_path: Path, root: Path) -> None:
+    project = make_project(tmp_path / "plain", {"train.py": "print(1)\n"})
+    run_id = json.loads(amltool(project, "submit", "train.py", "--json").stdout)["run_id"]
+    mark = root / "runs" / run_id / "released.json"
+    mark.unlink()
+    run_of_another_clone(root)  # not recorded here, and without a mark as well
+
+    assert [name for kind, name in found(project) if kind == "run folder"] == [run_id]
 
 
 def test_a_library_goes_when_no_run_can_need_it(project: Path, root: Path) -> None:

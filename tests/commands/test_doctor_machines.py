@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from amltool.commands.doctor_machines import CLOCK_S, findings_of
-from amltool.commands.reaching import CheckedTarget, TargetState, _machine
+from amltool.commands.reaching import CheckedTarget, TargetState, _machine, check_root
+from amltool.errors import UserError
 
 SOUND: dict[str, Any] = {"free": 5 << 30, "git": "git version 2.39.5", "clock_s": 0.0}
 
@@ -25,6 +26,11 @@ def test_a_sound_machine_is_one_finding() -> None:
         "remote, vm.example.org: reached, host key known, logged in; Python 3.11.2; git version 2.39.5; 5.00 GB free; "
         "clock as here"
     )
+
+
+def test_what_is_to_be_done_follows_a_whole_sentence() -> None:
+    (finding,) = findings_of(checked(TargetState.WARNING, remedy="Make room.", **SOUND))
+    assert finding.message.endswith("5.00 GB free; clock as here.")
 
 
 @pytest.mark.parametrize(("clock_s", "said"), [(90.0, "at least 90 s ahead of"), (-3600.4, "at least 3600 s behind")])
@@ -48,7 +54,7 @@ def test_a_machine_that_is_off_is_a_warning_and_a_broken_one_an_error(state: Tar
 class Machine:
     """A machine whose clock is ahead of ours, and which takes a while to answer."""
 
-    root = "/home/ada/.amltool"
+    name, root = "vm.example.org", "/home/ada/.amltool"
 
     def __init__(self, ahead_s: float, *, takes_s: float = 0.0, says: str = "1\n\n{}\n") -> None:
         self._ahead_s, self._takes_s, self._says = ahead_s, takes_s, says
@@ -76,3 +82,8 @@ def test_a_slow_answer_is_not_taken_for_a_wrong_clock() -> None:
 @pytest.mark.parametrize("says", ["", "no number\n\n1\n", "1\n"])
 def test_an_answer_that_is_none_says_nothing(says: str) -> None:
     assert _machine(Machine(0.0, says=says)) == (None, None, None)  # type: ignore[arg-type] # as above
+
+
+def test_a_home_that_cannot_be_written_is_said() -> None:
+    with pytest.raises(UserError, match="You may not write /home/ada on vm"):
+        check_root(Machine(0.0, says="1\n\n{}\n/home/ada\n"))  # type: ignore[arg-type] # as above

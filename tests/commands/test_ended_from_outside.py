@@ -14,6 +14,7 @@ from amltool.commands.driving import finish_ended
 from amltool.commands.opening import open_project
 from amltool.history.journal import JournalEntry
 from tests.amltool_command import amltool, make_project
+from tests.components.mounts import is_alive
 
 ROOT = str(Path(__file__).resolve().parents[2])
 DIES = """
@@ -28,6 +29,20 @@ from amltool.__main__ import main
 sys.argv = ["amltool", "submit", "train.py"]
 main()
 """
+UNANSWERED = """
+import sys
+from amltool.errors import TargetError
+from amltool.launchers.process import ProcessLauncher
+start = ProcessLauncher.start
+def unanswered(self, host, launch):
+    start(self, host, launch)
+    raise TargetError("The start was not answered in time.", "Try again.")
+ProcessLauncher.start = unanswered
+from amltool.__main__ import main
+sys.argv = ["amltool", "submit", "train.py"]
+main()
+"""
+"""The run starts, and its host (which answers otherwise) does not say so."""
 LONG = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 
 
@@ -47,6 +62,25 @@ def test_a_run_that_something_else_terminates_says_so(tmp_path: Path, isolated_h
     amltool(folder, "wait", "@", check=False)
     found = record(folder)
     assert (found["status"], found["reason"]) == ("Canceled", "terminated by something other than amltool")
+
+
+def test_a_run_that_began_although_nobody_answered_its_start_is_ended_and_recorded(
+    tmp_path: Path, isolated_home: Path
+) -> None:
+    folder = make_project(tmp_path / "project", {"train.py": LONG})
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    done = subprocess.run(
+        [sys.executable, "-c", UNANSWERED], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert "The start was not answered in time." in done.stderr
+    [start] = isolated_home.glob(".amltool/runs/*/start.json")
+    process_id = json.loads(start.read_bytes())["pid"]
+    amltool(folder, "wait", "@", check=False)
+    assert record(folder)["status"] == "Canceled"
+    until = time.monotonic() + 10  # its bootstrap is the last to end
+    while is_alive(process_id) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not is_alive(process_id)
 
 
 def test_a_run_that_was_given_up_before_it_started_is_recorded_by_the_next_look(

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from amltool.errors import TargetError, UserError
-from amltool.hosts.base import FileKind
+from amltool.hosts.base import FileKind, Piece
 from amltool.hosts.ssh import SshHost, SshSettings
 from amltool.hosts.ssh_failures import LostError
 from tests.components.ssh_machine import SshMachine
@@ -168,7 +168,7 @@ def test_a_large_file_is_read_in_parts_that_come_ahead(ssh_host: SshHost, place:
 def test_several_files_take_one_round_trip(ssh_host: SshHost, place: PurePosixPath) -> None:
     before = ssh_host.round_trips
     ssh_host.write_many([(place / "a" / str(number), b"%d" % number, 0o600) for number in range(50)])
-    contents = ssh_host.read_many([place / "a" / "7", place / "missing", place / "a" / "9"])
+    contents = list(ssh_host.pieces(place, [Piece(name, 9) for name in ("a/7", "missing", "a/9")]))
     assert ssh_host.round_trips - before == 2
     assert (contents[0], contents[2]) == (b"7", b"9")
     assert isinstance(contents[1], FileNotFoundError)
@@ -401,7 +401,7 @@ def test_a_command_ends_there_when_the_connection_ends_but_a_started_one_goes_on
     threading.Timer(1, ssh_machine.restart_sshd).start()
     with pytest.raises(LostError):
         ssh_host.run(["sh", "-c", SAYS_PID, str(place / "run")])
-    pids = [str(content, "ascii").strip() for content in ssh_host.read_many([place / "started", place / "run"])]  # type: ignore[arg-type]
+    pids = [ssh_host.read(place / name).decode().strip() for name in ("started", "run")]
     assert eventually(lambda: ssh_host.run(["kill", "-0", pids[1]]).exit_code)
     assert ssh_host.run(["kill", pids[0]]).exit_code == 0
 

@@ -84,8 +84,12 @@ class FakeChannel:
 def host_that_says(answer: bytes) -> SshHost:
     host = SshHost(SshSettings("vm"))
     host._requests = Requests(FakeChannel(GREETING, answer), "vm")  # type: ignore[arg-type]
-    host._connect = lambda was_there: pytest.fail("asked again")  # type: ignore[assignment,method-assign,return-value]
+    host._connect = asked_again  # type: ignore[method-assign]
     return host
+
+
+def asked_again(*, was_there: bool) -> Requests:
+    pytest.fail(f"asked again, {was_there=}")
 
 
 def test_what_a_login_shell_says_first_is_skipped() -> None:
@@ -127,6 +131,25 @@ def test_an_error_of_another_system_has_this_systems_number() -> None:
     with pytest.raises(OSError, match="not empty") as refused:
         host.remove(PurePosixPath("/x"))
     assert refused.value.errno == errno.ENOTEMPTY
+
+
+@pytest.mark.parametrize(
+    ("sent", "moved_s", "is_gone"),
+    [(0, 7, False), (0, 9, True), (60_000, 9, True), (100_000, 12, False), (100_000, 17, True), (1 << 30, 120, False),
+     (1 << 30, 180, True)],
+)  # fmt: skip
+def test_a_silent_host_is_gone_once_what_was_sent_must_have_arrived(sent: int, moved_s: float, is_gone: bool) -> None:
+    requests = Requests(FakeChannel(GREETING), "vm")  # type: ignore[arg-type]
+    ago = time.monotonic() - moved_s
+    requests._heard, requests._moved, requests._asked, requests._sent = ago, ago, ago + 2, sent
+    assert requests._is_silent() is is_gone
+
+
+def test_an_upload_that_goes_on_is_no_silence() -> None:
+    requests = Requests(FakeChannel(GREETING), "vm")  # type: ignore[arg-type]
+    requests._heard, requests._asked, requests._sent = time.monotonic() - 900, time.monotonic() - 890, 1 << 30
+    requests._moved = time.monotonic() - 100
+    assert not requests._is_silent()
 
 
 def test_a_frame_that_is_too_large_to_be_one_ends_the_conversation() -> None:

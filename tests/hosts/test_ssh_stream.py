@@ -68,7 +68,7 @@ def test_it_ends_with_the_connection(ssh_host: SshHost, ssh_machine: SshMachine)
 
 
 def test_a_small_program_is_evaluated_without_another_process(ssh_host: SshHost) -> None:
-    pid = "import os\ndef main(*words):\n    return [os.getppid(), *words]\n"
+    pid = "import os\ndef main(*words):\n    return [os.getpid(), *words]\n"
     assert evaluated(ssh_host, pid, ["é"]) == [evaluated(ssh_host, pid, [])[0], "é"]
 
 

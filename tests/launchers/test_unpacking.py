@@ -7,14 +7,18 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amltool.errors import TargetError
+from amltool.launchers.copying import bring_logs
 from amltool.launchers.unpacking import NOT_COPIED, Unpacking, opened
+from amltool.layout import RunFolder
 
 TOP = "azureml-run"
 CHARACTER_DEVICE = tarfile.CHRTYPE
@@ -226,3 +230,12 @@ def test_where_no_socket_can_be_made_it_is_told_in_the_logs(folder: Path, monkey
     monkeypatch.setattr("amltool.launchers.unpacking.os.mknod", refuse)
     unpack_and_name(folder, ["work/outputs/socket"])
     assert "socket': it is nothing that Docker can copy" in omitted(folder)
+
+
+def test_logs_of_a_run_whose_folder_went_to_another_are_not_brought(tmp_path: Path) -> None:
+    folder = RunFolder(PurePosixPath(tmp_path / "runs" / "run"))
+    daemon: Any = SimpleNamespace(get=lambda *_: pytest.fail("asked for it"))
+
+    bring_logs(daemon, "container", folder)
+
+    assert not Path(folder.path).exists()

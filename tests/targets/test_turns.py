@@ -70,9 +70,10 @@ class Waiting:
         self.target = SimpleNamespace(host=host, launcher=Launcher(), name="vm", max_concurrent_runs=limit)
         self.request = SimpleNamespace(run_id=run_id)
         self.state = SimpleNamespace(step=Step.PLACED)
-        self.entry = SimpleNamespace(cancel_asked=False, folder=Path(self.folder.path))
+        self.entry = SimpleNamespace(cancel_asked=False, is_there=True)
         self.watcher = self
         self.turn: turns.Turn | None = None
+        self.is_ready = True
         self.begun_share: object = "listed before"
         self.said: list[str] = []
         self.statuses: list[RunStatus] = []
@@ -114,6 +115,14 @@ def test_who_has_to_wait_says_so_once_and_lets_go_of_what_it_was_made_ready_with
     first.leave()
     assert second.has_turn()
     assert (first.said, first.target.launcher.let_go) == ([], [])
+
+
+def test_what_a_client_that_died_may_have_started_is_not_let_go_of(host: Any) -> None:
+    first, second = Waiting(host, "first"), Waiting(host, "second")
+    second.is_ready = False  # it goes on with a run that another client placed
+    assert first.has_turn()
+    assert not second.has_turn()
+    assert second.target.launcher.let_go == []
 
 
 def test_the_program_comes_to_the_machine_once_where_it_is_not_there(tmp_path: Path) -> None:

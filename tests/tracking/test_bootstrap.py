@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -565,3 +566,21 @@ def test_a_launch_without_a_folder_says_so(folder: Path) -> None:
 def test_a_launch_of_half_a_spec_has_no_effect(folder: Path) -> None:
     assert call("launch", folder, content=spec("true")[:-1]).returncode == 2
     assert not (folder / "start.json").exists()
+
+
+@pytest.mark.parametrize("program", ["bootstrap.py", "receiving.py"])
+@pytest.mark.parametrize(("room", "kept"), [(1 << 20, False), (1 << 30, True)])
+def test_compiled_modules_are_kept_only_where_the_disk_has_room_for_all_of_them(
+    program: str, room: int, kept: bool, tmp_path: Path
+) -> None:
+    package = tmp_path / "tracking"
+    shutil.copytree(BOOTSTRAP.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "import os, runpy, types\n"
+        f"os.statvfs = lambda _: types.SimpleNamespace(f_bavail={room >> 10}, f_frsize=1024)\n"
+        f"runpy.run_path({str(package / program)!r}, run_name='__main__')\n"
+    )
+
+    subprocess.run([sys.executable, "-I", "-S", "-c", script], input=b"", capture_output=True, timeout=60)
+
+    assert (package / "__pycache__").exists() is kept
