@@ -280,8 +280,10 @@ def _catch_up(run: Drive, reader: ConsoleReader | None) -> None:
     run.console_offset = reader.offset
 
 
-def cancel_run(opened: Opened, name: str) -> RunRecord | None:
+def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord | None:
     """Cancel an unfinished run: its whole process tree is gone when this returns. ``None``: it was already over.
+
+    With ``give_up`` a run whose target does not answer is ended all the same; what lies there stays, or even goes on.
 
     Raises:
         UserError: no such run, or its target does not answer.
@@ -304,8 +306,11 @@ def cancel_run(opened: Opened, name: str) -> RunRecord | None:
         if run is not None and (run.state.step is Step.LAUNCHED or _was_started(run)):
             run.target.launcher.cancel(run.target.host, run.folder, run.state.handle)
     except TargetError as error:
-        later = f"The cancel is kept, and done when there is an answer; to see it: amltool wait {entry.run_id}"
-        raise TargetError(error.what, later) from error
+        if not give_up:
+            later = f"The cancel is kept, and done when there is an answer; to see it: amltool wait {entry.run_id}"
+            gone = f"If the machine is gone for good: amltool cancel {entry.run_id} --give-up"
+            raise TargetError(error.what, f"{later}\n{gone}") from error
+        entry.give_up()
     return wait_for(opened, entry.run_id, Silent()).record
 
 

@@ -1,8 +1,9 @@
 """The journal: runs that are not in the history yet, on this machine only.
 
 One folder a run: ``request.json`` (what was asked for; never changes), ``state.json`` (the last finished step and what
-it left; rewritten whole), ``lock`` (held by whoever drives the run), ``cancel`` (somebody asked to cancel it). Any
-later process can go on from there. No secret is in it: variables that hold one are references.
+it left; rewritten whole), ``lock`` (held by whoever drives the run), ``cancel`` (somebody asked to cancel it),
+``given-up`` (nor waits for its host). Any later process can go on from there. No secret is in it: variables that hold
+one are references.
 """
 
 from __future__ import annotations
@@ -178,6 +179,15 @@ class JournalEntry:
     @property
     def cancel_asked(self) -> bool:
         return (self.folder / "cancel").exists()
+
+    def give_up(self) -> None:
+        """Leave word that nobody waits any more for a host that does not answer; the run then ends without it."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "given-up").touch()
+
+    @property
+    def is_given_up(self) -> bool:
+        return (self.folder / "given-up").exists()
 
     @property
     def cancel_reason(self) -> str:

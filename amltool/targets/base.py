@@ -152,6 +152,9 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
         except CanceledError:
             continue
         except TargetError as error:
+            if _is_given_up(drive, error):
+                _end_unanswered(drive)
+                continue
             if not (drive.patient and drive.state.step in _MAY_RUN and _is_away(drive.target.host, error)):
                 raise
             outage = outage or _outage(drive)
@@ -178,6 +181,19 @@ def _is_away(host: Host, error: TargetError) -> bool:
     except TargetError:
         return True
     return False
+
+
+def _is_given_up(run: Drive, error: TargetError) -> bool:
+    may_run = run.state.step in (*_MAY_RUN, Step.LAUNCHED)
+    return may_run and run.entry.is_given_up and _is_away(run.target.host, error)
+
+
+def _end_unanswered(run: Drive) -> None:
+    """Its host does not answer, and nobody waits for it any more: what is known here is the record."""
+    reason = f"given up: {run.target.host.name} did not answer, nothing was collected"
+    begun, now = run.state.end.started or run.state.launched, timestamp()
+    end = replace(run.state.end, canceled=True, reason=reason, started=begun, ended=run.state.end.ended or now)
+    run.done(Step.COLLECTED, RunStatus.FINALIZING, end=end)
 
 
 def _outage(run: Drive) -> Outage:
@@ -456,6 +472,8 @@ def release(run: Drive) -> None:
 
 def _free_folder(run: Drive) -> None:
     """Nothing in it is needed any more once it is collected: over a network that is said while the run is recorded."""
+    if run.entry.is_given_up:  # `clean` finds it when the host answers again
+        return
     if run.forgetting is not None:
         run.forgetting.join()
     else:

@@ -54,6 +54,8 @@ def follow(run: Drive) -> Observation:
                 launcher.cancel(target.host, run.folder, run.state.handle)
                 canceled = True
         except TargetError as error:
+            if run.entry.is_given_up:
+                raise
             outage.goes_on(error)
             continue
         outage.is_over()

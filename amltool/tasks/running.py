@@ -211,13 +211,19 @@ def _files_of_run(run: str, to: str | None, *, follow: bool, json: bool) -> None
     print_json(found) if json else print(live_files_table(found))
 
 
-@task(help={"run": RUN_HELP})
-def cancel(context: Context, run: str = "@") -> None:
+@task(help={"run": RUN_HELP, "give_up": "end it here also when its machine does not answer, and may never again"})
+def cancel(context: Context, run: str = "@", *, give_up: bool = False) -> None:
     """Cancel a run: its whole process tree is gone when this returns."""
     from amltool.commands.looking import cancel_run
     from amltool.commands.opening import open_project
 
-    cancel_run(open_project(), run)
+    record = cancel_run(open_project(), run, give_up=give_up)
+    if record is not None and give_up and record.reason:
+        TerminalWatcher().say(
+            f"Run {record.run_id} is recorded as {record.status.value} ({record.reason}). "
+            f"When its machine is back: amltool clean --target {record.target}"
+        )
+        return
     TerminalWatcher().say("Experiment run canceled successfully.")
 
 
