@@ -41,8 +41,17 @@ class Listing:
     troubles: list[str]
 
 
-def list_runs(opened: Opened, *, limit: int | None = 20, status: str | None = None, best: str | None = None) -> Listing:
+def list_runs(
+    opened: Opened,
+    *,
+    limit: int | None = 20,
+    status: str | None = None,
+    best: str | None = None,
+    recorded_only: bool = False,
+) -> Listing:
     """The newest runs; with ``best`` those with the highest last value of a metric first (``-NAME``: the lowest).
+
+    ``recorded_only`` leaves unfinished ones out, unless their ``status`` is asked for.
 
     Raises:
         UserError: an unknown status.
@@ -56,7 +65,8 @@ def list_runs(opened: Opened, *, limit: int | None = 20, status: str | None = No
             )
         wanted = STATUSES[status.lower()]
     if best is None:
-        rows = ((unfinished_row(entry), entry) for entry in reversed(opened.journal.entries()))
+        entries = [] if recorded_only and wanted is None else opened.journal.entries()
+        rows = ((unfinished_row(entry), entry) for entry in sorted(entries, key=_created, reverse=True))
         unfinished = [row for row, entry in rows if wanted in (None, row["status"]) and entry.is_there][:limit]
         left = None if limit is None else limit - len(unfinished)
         recorded = [] if left == 0 else opened.history.runs(limit=left, status=wanted)
@@ -98,6 +108,7 @@ def unfinished_row(entry: JournalEntry) -> dict[str, Any]:
         "status": status,
         "script": request.script,
         "target": request.target,
+        "created": request.created,
         "note": note,
     }
 
@@ -172,9 +183,16 @@ def counted(opened: Opened, name: str) -> str:
     entries = opened.journal.entries() if name.startswith("@") else []
     if not entries or not (count.isascii() and count.isdigit() and len(count) < 10 and int(count) > 0):
         return name
-    recorded = [run.run_id for run in opened.history.runs(limit=int(count))]
-    newest = sorted({*recorded, *(entry.run_id for entry in entries)}, reverse=True)
-    return newest[int(count) - 1] if int(count) <= len(newest) else name
+    recorded = {(run.record.created, run.run_id) for run in opened.history.runs(limit=int(count))}
+    newest = sorted(recorded | {(_created(entry), entry.run_id) for entry in entries}, reverse=True)
+    return newest[int(count) - 1][1] if int(count) <= len(newest) else name
+
+
+def _created(entry: JournalEntry) -> str:
+    """When a run was asked for, to the millisecond (its id has the second); nothing where that cannot be read."""
+    with contextlib.suppress(UserError, OSError):
+        return entry.request().created
+    return ""
 
 
 def unfinished_named(opened: Opened, name: str) -> JournalEntry | None:

@@ -37,7 +37,8 @@ def runs(
     from amltool.render import query_text, runs_table
 
     shown = None if query is not None or limit <= 0 else limit
-    listing = list_runs(open_project(), limit=shown, status=status, best=best)
+    only = json or query is not None  # of what is not recorded yet there is no more than a row
+    listing = list_runs(open_project(), limit=shown, status=status, best=best, recorded_only=only)
     for trouble in listing.troubles:
         TerminalWatcher().say(trouble)
     if query is not None:

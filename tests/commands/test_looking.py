@@ -27,8 +27,10 @@ class Runs:
     def json(self, *words: str) -> Any:
         return json.loads(amltool(self.folder, *words).stdout)
 
-    def listed(self, *options: str) -> list[str]:
-        return [run["run_id"] for run in self.json("runs", "--json", *options)]
+    def shown(self, *options: str) -> list[str]:
+        """The ids in the table, from the first line on."""
+        table = amltool(self.folder, "runs", *options).stdout
+        return sorted((run_id for run_id in self.ids if run_id in table), key=table.index)
 
     def cancel(self) -> None:
         for run_id in self.ids:
@@ -58,10 +60,15 @@ def test_the_run_that_was_counted_back_to_is_canceled_and_no_other(runs: Runs) -
 
 
 def test_unfinished_runs_are_listed_first_and_count_for_the_limit(runs: Runs) -> None:
-    assert runs.listed() == [runs.ids[2], runs.ids[0], runs.ids[1]]
-    assert runs.listed("--limit", "2") == [runs.ids[2], runs.ids[0]]
-    row = runs.json("runs", "--json", "--limit", "1")[0]
-    assert (row["run_id"], row["status"], row["script"]) == (runs.ids[2], "Running", "train.py")
+    assert runs.shown() == [runs.ids[2], runs.ids[0], runs.ids[1]]
+    assert runs.shown("--limit", "2") == [runs.ids[2], runs.ids[0]]
+
+
+def test_a_script_gets_records_and_unfinished_runs_where_it_asks_for_their_status(runs: Runs) -> None:
+    assert [run["run_id"] for run in runs.json("runs", "--json")] == [runs.ids[1]]
+    row, *_ = under_way = runs.json("runs", "--json", "--status", "Running")
+    assert [run["run_id"] for run in under_way] == [runs.ids[2], runs.ids[0]]
+    assert (row["status"], row["script"]) == ("Running", "train.py")
 
 
 def test_the_console_of_a_run_is_not_given_out_as_json(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from benchmarks.link import Shape, shaped
 from tests.amltool_command import amltool
 from tests.components.docker_projects import PLAIN, RUN_CONFIGURATION, TOP, compute_file
 from tests.components.ssh_machine import SshMachine
-from tests.components.ssh_recipes import HOME
 from tests.repositories import make_repository
 
 KINDS = ["remote", "remotedocker"]
@@ -53,7 +52,6 @@ print("deaf", flush=True)
 time.sleep(4711)
 """
 SCRIPTS: dict[str, bytes | str] = {"count.py": COUNT, "deaf.py": DEAF, "once.py": ONCE}
-CLEAR = f"docker ps -aq --filter label=amltool.run | xargs -r docker rm -f; rm -rf {HOME}/.amltool/runs"
 Files = Mapping[str, bytes | str]
 FORGOTTEN_S = 135.0
 """A login on the other side of a cut link is over by then: its part of amltool waits for 120 s to hear of us."""
@@ -77,7 +75,6 @@ def make_of(
 ) -> Path:
     """A project with the target ``vm`` of a kind on `ssh_machine`."""
     machine: SshMachine = request.getfixturevalue("ssh_machine")
-    machine.execute(["sh", "-c", CLEAR])  # what a test left that failed is no fault of this one
     if kind == "remote":
         return make(folder, machine, files, **compute)
     request.getfixturevalue("ssh_docker")

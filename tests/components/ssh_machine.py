@@ -169,6 +169,12 @@ class SshMachine:
         self._must("docker", "import", f"{LARGE_FOLDER}/amltool-image.tar", name)
         self._must("rm", f"{LARGE_FOLDER}/amltool-image.tar")
 
+    def clear(self) -> None:
+        """Nothing of an earlier test's is there: what a test left that failed is no fault of the next."""
+        self.execute(["pkill", "-KILL", "-u", USER])
+        self.execute(["sh", "-c", "docker ps -aq 2>/dev/null | xargs -r docker rm -f"])
+        self.execute(["sh", "-c", f"rm -rf {HOME}/.amltool {HOME}/.azureml {HOME}/.cache"])
+
     def close(self) -> None:
         self.execute(["sh", "-c", "docker ps -aq | xargs -r docker rm -f"])  # else their control groups stay
         self._api.remove_container(self._container, force=True, v=True)
@@ -290,6 +296,7 @@ def _machine() -> Iterator[SshMachine]:
 
 
 def _whole(machine: SshMachine) -> Iterator[SshMachine]:
+    machine.clear()
     yield machine
     machine.mend()
     machine.start_sshd()
