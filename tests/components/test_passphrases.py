@@ -167,7 +167,7 @@ def test_looking_at_runs_asks_nobody(project: Path) -> None:
     done = typing(project, "submit", "slow.py", "--target", "vm", "--detach")
     assert done.exit_code == 0, done.screen
     looked = at_terminal(project, "runs")
-    assert (looked.exit_code, "Passphrase" in looked.screen) == (0, False)
+    assert (looked.exit_code, "Passphrase of" in looked.screen) == (0, False), looked.screen
     assert ended(project) == "Completed"
 
 
@@ -235,4 +235,4 @@ def test_a_closed_key_among_others_is_asked_for_last(
 
     shutil.copy(ssh_machine.key_file, isolated_home / ".ssh/id_rsa")  # one that is open comes first
     again = at_terminal(project, "submit", "train.py", "--target", "vm")
-    assert (again.exit_code, "Passphrase" in again.screen) == (0, False), again.screen
+    assert (again.exit_code, "Passphrase of" in again.screen) == (0, False), again.screen

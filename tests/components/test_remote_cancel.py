@@ -12,6 +12,7 @@ from tests.amltool_command import amltool
 from tests.components.docker_projects import PLAIN, unfinished
 from tests.components.remote_projects import (
     KINDS,
+    SAMPLED,
     Client,
     make_of,
     nothing_is_left,
@@ -68,6 +69,7 @@ def test_a_deaf_run_with_a_child_that_got_away_is_gone(project: Path, ssh_machin
     nothing_is_left(project, ssh_machine, 2.0)
 
 
+@SAMPLED
 def test_a_run_at_the_end_of_a_slow_link_is_gone(
     kind: str, request: pytest.FixtureRequest, ssh_machine: SshMachine, tmp_path: Path
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_run_at_the_end_of_a_slow_link_is_gone(
         nothing_is_left(project, ssh_machine)
 
 
+@SAMPLED
 def test_a_run_whose_snapshot_is_being_placed_never_starts(
     kind: str, request: pytest.FixtureRequest, ssh_machine: SshMachine, tmp_path: Path
 ) -> None:

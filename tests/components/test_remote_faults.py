@@ -16,6 +16,7 @@ from tests.components.docker_projects import artifacts, completed, runs, submit,
 from tests.components.remote_projects import (
     FORGOTTEN_S,
     KINDS,
+    SAMPLED,
     Client,
     lines,
     make_of,
@@ -131,6 +132,7 @@ def test_a_machine_that_does_not_answer_is_said_soon_and_says_nothing_of_its_run
     nothing_is_left(project, ssh_machine, cut=True)
 
 
+@SAMPLED
 def test_a_link_that_is_cut_while_a_snapshot_is_placed_leaves_nothing_to_do_but_to_submit_again(
     project: Path, ssh_machine: SshMachine
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_link_that_is_cut_while_a_snapshot_is_placed_leaves_nothing_to_do_but_
     nothing_is_left(project, ssh_machine, cut=True)
 
 
+@SAMPLED
 def test_a_link_that_is_cut_while_outputs_are_collected_is_waited_for(
     kind: str, request: pytest.FixtureRequest, ssh_machine: SshMachine, tmp_path: Path
 ) -> None:
@@ -184,6 +187,7 @@ def check_slow(project: Path, machine: SshMachine, count: int) -> None:
     nothing_is_left(project, machine)
 
 
+@SAMPLED
 def test_a_link_of_100_kbit_is_slow_and_not_gone(slow_project: Path, ssh_machine: SshMachine) -> None:
     check_slow(slow_project, ssh_machine, 4_000)
 
@@ -206,6 +210,7 @@ def test_an_sshd_that_is_restarted_is_not_noticed(project: Path, ssh_machine: Ss
     nothing_is_left(project, ssh_machine)
 
 
+@SAMPLED
 def test_an_sshd_that_is_away_for_a_while_is_waited_for(project: Path, ssh_machine: SshMachine) -> None:
     client = submitting(project, "count.py", "40", "0.25")
     client.prints("line 0")
