@@ -54,7 +54,11 @@ class Answers:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_repository(tmp_path_factory.mktemp("answers") / "project", {"train.py": "print(1)\n"})
+    with pytest.MonkeyPatch.context() as patch:  # it is made before a test has a home, and Git an identity
+        for role in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{role}_NAME", "Ada Lovelace")
+            patch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+        return make_repository(tmp_path_factory.mktemp("answers") / "project", {"train.py": "print(1)\n"})
 
 
 def place(repository: Path, *said: Any) -> None:
