@@ -14,9 +14,10 @@ from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.history.journal import JournalEntry
 from amltool.run import Run
-from amltool.targets.base import Drive, Silent, Watcher
+from amltool.targets.base import Drive
 from amltool.targets.following import Outage
 from amltool.targets.live_logs import MOST_AT_ONCE, TOPS, LiveFile, LogsCopy, files_of
+from amltool.targets.watcher import Silent, Watcher
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 """Between two looks at ``logs/``; the pause grows while nothing in it does."""

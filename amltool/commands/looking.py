@@ -19,9 +19,10 @@ from amltool.launchers.base import LaunchState
 from amltool.layout import CONSOLE_FILE
 from amltool.run import LongList, Run, RunRecord, RunStatus, parse_timestamp
 from amltool.stores import open_store
-from amltool.targets.base import Drive, Silent, Watcher
+from amltool.targets.base import Drive
 from amltool.targets.following import ConsoleReader, Outage
 from amltool.targets.live_logs import LogReader
+from amltool.targets.watcher import Silent, Watcher
 
 WAIT_S = 0.05
 LOG_WAIT_S = 0.25

@@ -14,7 +14,7 @@ from amltool.commands.verdicts import Tolerances, VerdictReport, compare_runs
 from amltool.errors import UserError
 from amltool.layout import FETCH_HISTORY
 from amltool.run import Run, VerdictEvent, timestamp
-from amltool.targets.base import Watcher
+from amltool.targets.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

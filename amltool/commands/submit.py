@@ -29,8 +29,9 @@ from amltool.layout import LOCK_FILE, HostLayout
 from amltool.run import RunRecord, RunStatus, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
-from amltool.targets.base import Drive, Target, Watcher, drive, labels_of
+from amltool.targets.base import Drive, Target, drive, labels_of
 from amltool.targets.placing import project_key
+from amltool.targets.watcher import Watcher
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
 """The ancestor's words (WORKBENCH 2.3)."""

@@ -162,10 +162,7 @@ class SshHost:
     def read_soon(self, path: PurePosixPath, offset: int, limit: int, until: PurePosixPath) -> Soon:
         """As `WatchingHost.read_soon`."""
         wanted = {"path": str(path), "offset": offset, "limit": limit, "until": str(until), "wait_s": SOON_S}
-        try:
-            return _Soon(self._begin("read_soon", most=limit + MORE, **wanted), self.name)
-        except LostError:
-            return _Soon(self._begin("read_soon", most=limit + MORE, **wanted), self.name)
+        return _Soon(self._begin("read_soon", most=limit + MORE, **wanted), self.name)
 
     def write(self, path: PurePosixPath, content: bytes, mode: int = 0o644) -> None:
         """As `Host.write`; the content is on the machine's disk when this returns."""
@@ -217,10 +214,7 @@ class SshHost:
         Raises:
             TargetError: the machine does not answer, or gives a name that leads out of the folder.
         """
-        try:
-            return self._walked(folder, self._begin("walk", path=str(folder)))
-        except LostError:
-            return self._walked(folder, self._begin("walk", path=str(folder)))
+        return self._walked(folder, self._begin("walk", path=str(folder)))
 
     def _walked(self, folder: PurePosixPath, begun: Pending) -> Iterator[FileOnHost]:
         try:
@@ -275,8 +269,8 @@ class SshHost:
         return [FileOnHost(*entry) for entry in entries]
 
     def _begin(self, operation: str, **values: Any) -> Pending:
-        self.round_trips += 1
-        return self._reached().begin(operation, **values)
+        """Ask for what may be done twice, and do not wait for the answer."""
+        return self._twice(lambda requests: requests.begin(operation, **values))
 
     def _once(self, operation: str, body: bytes = b"", **values: Any) -> tuple[dict[str, Any], bytes]:
         """Ask for what must not be done twice."""

@@ -39,11 +39,8 @@ from amltool.targets.meanwhile import (
     share_at_start,
     watched_console,
 )
-from amltool.targets.recording import final_status as final_status
-from amltool.targets.recording import record_of as record_of
+from amltool.targets.recording import record_of
 from amltool.targets.variables import SHARE_VARIABLE, run_variables
-from amltool.targets.watcher import Silent as Silent
-from amltool.targets.watcher import Watcher as Watcher
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -56,6 +53,7 @@ if TYPE_CHECKING:
     from amltool.stores.base import ArtifactStore
     from amltool.targets.following import ConsoleReader, Outage
     from amltool.targets.turns import Turn
+    from amltool.targets.watcher import Watcher
     from amltool.tracking.travel import Installed
 
 PREPARED_FILE = "prepared.json"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from amltool.hosts.base import Host
     from amltool.hosts.streaming import Soon
     from amltool.layout import RunFolder
-    from amltool.targets.base import Drive, Watcher
+    from amltool.targets.base import Drive
+    from amltool.targets.watcher import Watcher
 
 FOLLOW_S = 0.05
 """How long one look at a running command may wait, in seconds: the most a console line is late here."""

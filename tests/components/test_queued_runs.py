@@ -15,7 +15,7 @@ from amltool.commands.opening import open_project
 from amltool.commands.submit import Submission, submit
 from amltool.hosts.base import CommandResult
 from amltool.hosts.ssh import SshHost
-from amltool.targets.base import Silent
+from amltool.targets.watcher import Silent
 from tests.amltool_command import amltool
 from tests.components.remote_projects import KINDS, make_of, processes_there, record, submitting
 from tests.components.ssh_machine import SshMachine
