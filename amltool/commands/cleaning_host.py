@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from amltool.commands.opening import Opened
 from amltool.errors import UserError
 from amltool.hosts.base import Host
-from amltool.hosts.weighing import weigh
+from amltool.hosts.looking import weigh
 from amltool.layout import HostLayout
 from amltool.targets.placing import project_key
 from amltool.targets.placing_there import objects_folder

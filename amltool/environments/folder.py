@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -39,6 +37,7 @@ from amltool.errors import TargetError, UserError
 from amltool.files import locked, no_space
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
+from amltool.hosts.looking import told
 from amltool.hosts.streaming import held_there, streaming
 from amltool.layout import HostLayout
 
@@ -369,14 +368,9 @@ def _names(host: Host, folder: PurePosixPath) -> list[str]:
 
 def _standing(host: Host, folder: PurePosixPath) -> list[tuple[str, bool, int]]:
     """Name, whether it is whole, and bytes of each environment that is not being built; told by the host at once."""
-    script = (Path(__file__).with_name("scripts") / "kept_folders.py").read_text("utf-8")
-    python = sys.executable if isinstance(host, LocalHost) else "python3"
-    said = host.run([python, "-I", "-S", "-c", script, str(folder), MARKER, LOCKS, SETTINGS])
-    try:
-        found = msgspec.convert(json.loads(said.stdout), list[tuple[str, bool, int, bool]])  # names of any bytes
-    except ValueError:
-        why = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
-        raise TargetError(f"The environments on {host.name} cannot be listed: {why}.", "Try again.") from None
+    program = (Path(__file__).parent / "scripts/kept_folders.py").read_text("utf-8")
+    words = (str(folder), MARKER, LOCKS, SETTINGS)
+    found = told(host, "What the environments are", program, words, list[tuple[str, bool, int, bool]])
     return [(name, whole, size) for name, whole, size, busy in found if not busy]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Protocol, cast
 
 from amltool.errors import TargetError
 from amltool.hosts.base import Host
+from amltool.hosts.local import LocalHost
 
 # Lives as long as its standard input: the lock goes with us, also when we are killed or the connection is cut.
 _HOLD = """
@@ -105,7 +107,8 @@ def evaluated(host: Host, program: str, arguments: Sequence[Any]) -> Any:
     if hasattr(host, "evaluate"):
         return cast("EvaluatingHost", host).evaluate(program, arguments)
     whole = f"{program}\nimport json, sys\njson.dump(main(*json.load(sys.stdin)), sys.stdout)\n"
-    said = host.run(["python3", "-I", "-S", "-c", whole], input=json.dumps(list(arguments)).encode())
+    python = sys.executable if isinstance(host, LocalHost) else "python3"
+    said = host.run([python, "-I", "-S", "-c", whole], input=json.dumps(list(arguments)).encode())
     if said.exit_code:
         last = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
         raise TargetError(f"A program of amltool's failed on {host.name}: {last}.", "Run the same command again.")

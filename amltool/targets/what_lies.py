@@ -5,16 +5,13 @@ The host says it: runs of other clones and of other clients of the same user are
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from amltool.errors import TargetError
 from amltool.files import no_space
 from amltool.hosts.base import Host
-from amltool.hosts.local import LocalHost
+from amltool.hosts.looking import told
 from amltool.layout import HostLayout, RunFolder
 
 NEVER_STARTED_S = 7 * 24 * 3600.0
@@ -103,12 +100,5 @@ def look(host: Host) -> WhatLies:
         TargetError: it does not answer, or not as it should.
     """
     layout = HostLayout(host.root)
-    script = (Path(__file__).with_name("scripts") / "what_lies.py").read_text("utf-8")
-    python = sys.executable if isinstance(host, LocalHost) else "python3"
-    places = [str(layout.runs), str(layout.libraries), str(layout.objects)]
-    said = host.run([python, "-I", "-S", "-c", script, *places])
-    try:  # msgspec refuses the lone surrogates that stand for bytes that are not UTF-8
-        return msgspec.convert(json.loads(said.stdout), WhatLies)
-    except (ValueError, msgspec.ValidationError):
-        why = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
-        raise TargetError(f"What lies on {host.name} cannot be told: {why or 'no answer'}.", "Try again.") from None
+    program = (Path(__file__).parent / "scripts/what_lies.py").read_text("utf-8")
+    return told(host, "What lies", program, [layout.runs, layout.libraries, layout.objects], WhatLies)
