@@ -16,11 +16,10 @@ from msgspec.structs import replace
 from amltool.configuration.compute import DEFAULT_PORT, ComputeTarget
 from amltool.configuration.secrets import SecretKind, credential_service_gone
 from amltool.environments.login import Login
-from amltool.errors import TargetError, UserError
+from amltool.errors import UserError
 from amltool.files import no_space
 from amltool.git.command import Git
 from amltool.hosts.ssh import SshHost
-from amltool.hosts.ssh_failures import AwayError
 from amltool.hosts.ssh_settings import SshSettings
 from amltool.layout import (
     LIBRARY_IN_CONTAINER,
@@ -33,7 +32,7 @@ from amltool.layout import (
 from amltool.snapshot import Snapshot
 from amltool.targets.base import Target
 from amltool.targets.placing import OnWritten, project_key
-from amltool.targets.placing_there import PlacingThere, make_place
+from amltool.targets.placing_there import PlacingThere, UnheardError, make_place
 from amltool.targets.variables import inherited_there
 from amltool.tracking import travel
 
@@ -146,11 +145,7 @@ class Machine:
         placing, self._placing = self._placing or make_place(self.host, self.tracking, key=key), None
         try:
             placing(git, folder, snapshot, on_written)
-        except AwayError:
-            raise
-        except TargetError:
-            if self.host.exists(self.tracking.folder):
-                raise
+        except UnheardError:  # by now somebody else may have put it there
             make_place(self.host, self.installed, key=key)(git, folder, snapshot, on_written)
         self._has_placed = True
 

@@ -40,6 +40,10 @@ class _OvertakenError(TargetError):
     """Another process places the same run."""
 
 
+class UnheardError(TargetError):
+    """What places a snapshot there ended before it said anything, as where it is not there at all."""
+
+
 def make_place(host: StreamingHost, tracking: Installed, *, key: str = "", python: str = "python3") -> PlacingThere:
     """What places snapshots on a host; ``tracking`` is what lies there, ``python`` its interpreter.
 
@@ -79,6 +83,7 @@ class PlacingThere:
 
         Raises:
             UserError: a full disk there, objects that are missing here, names that clash.
+            UnheardError: what does it does not run there.
             TargetError: the connection.
         """
         answer = self._go_on(git, folder, snapshot, on_written)
@@ -152,6 +157,7 @@ class _Conversation:
         self._unreported = 0
         self._waiting = bytearray()
         self._failed: OSError | TargetError | None = None
+        self._has_answered = False
 
     def ask(self, asked: bytes) -> None:
         """Say what is wanted, and do not wait."""
@@ -230,6 +236,7 @@ class _Conversation:
             raise self._unfinished() from error
         if not isinstance(answer, dict):
             raise self._unfinished()
+        self._has_answered = True
         if "overtaken" in answer:
             raise _OvertakenError(
                 f"Another process began to place this run on {self._host.name}.",
@@ -248,7 +255,8 @@ class _Conversation:
     def _unfinished(self) -> TargetError:
         said = self._stream.stderr().decode("utf-8", "replace").strip().splitlines()
         reason = f" It said: {said[-1]}" if said else ""
-        return TargetError(
+        kind = TargetError if self._has_answered else UnheardError
+        return kind(
             f"Placing the snapshot on {self._host.name} ended before it was done.{reason}",
             "Run the same command again: what was received is kept there.",
         )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from amltool.configuration.compute import read_compute
-from amltool.errors import UserError
+from amltool.errors import TargetError, UserError
+from amltool.git.command import Git
+from amltool.git.snapshots import survey, take
 from amltool.hosts.ssh_settings import SshSettings
+from amltool.layout import HostLayout
+from amltool.limits import Profile
 from amltool.run import ProjectNames
-from amltool.targets import open_target
-from amltool.targets.over_ssh import ssh_settings
+from amltool.targets import Place, open_target, over_ssh
+from amltool.targets.over_ssh import Machine, ssh_settings
+from amltool.tracking import travel
+from tests.repositories import make_repository
+from tests.targets.machine_there import CountedStream, MachineThere, tree_on_disk
 
 SETTLED = "root: /home/ada/.amltool\nnativeSharedDirectory: /home/ada/share/\n"
 
@@ -66,3 +74,50 @@ def test_without_shared_volumes_a_container_over_there_has_no_shared_folder(tmp_
     target = open_target(read_compute("vm", content.encode(), "vm"), ProjectNames("a", "w", "iris", "."), tmp_path)
     assert (target.share, target.share_in_run) == (None, None)
     assert "aml_config/vm.compute says `sharedVolumes: false`" in target.hint
+
+
+class RacedMachine(MachineThere):
+    """Another client puts there what travels with runs, a moment after we looked for it."""
+
+    def open_stream(self, command: Sequence[str]) -> CountedStream:
+        stream = super().open_stream(command)
+        if self.opened == 1:
+            stream.wait(20)
+            travel.install(self)
+        return stream
+
+
+@pytest.mark.parametrize("kind", [MachineThere, RacedMachine])
+def test_a_snapshot_is_placed_whoever_puts_there_what_places_it(
+    kind: type[MachineThere], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = kind(tmp_path)
+    project = make_repository(tmp_path / "project", {"train.py": "print('hello')\n"})
+    git = Git.at(project)
+    snapshot = take(git, survey(git, "", ".", Profile.SDK))
+    folder = HostLayout(there.root).run("run-001")
+
+    machine_of("vm", there, project, monkeypatch).place(git, folder, snapshot)
+
+    assert tree_on_disk(Path(folder.work)) == snapshot.tree
+
+
+def test_what_places_snapshots_but_does_not_run_there_is_a_sentence_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = MachineThere(tmp_path)
+    (there.programs / "python3").unlink()
+    (there.programs / "python3").write_text("#!/bin/sh\necho out of order >&2\nexit 1\n")
+    (there.programs / "python3").chmod(0o755)
+    project = make_repository(tmp_path / "project", {"train.py": "print('hello')\n"})
+    git = Git.at(project)
+    snapshot = take(git, survey(git, "", ".", Profile.SDK))
+
+    with pytest.raises(TargetError, match="out of order"):
+        machine_of("vm", there, project, monkeypatch).place(git, HostLayout(there.root).run("run-001"), snapshot)
+
+
+def machine_of(name: str, there: MachineThere, project: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(over_ssh, "_host", lambda _: there)
+    compute = read_compute(name, b"type: remote\naddress: 192.0.2.1\nusername: ada\n", name)
+    return Machine(compute, Place(ProjectNames("a", "w", "iris", "."), project))
