@@ -34,6 +34,7 @@ if not __package__:  # run by its path, as the bootstrap: our modules must not s
 
 from .ending import end_by  # noqa: E402
 from .notebook_parameters import RefusedError, inject, is_python, parameter  # noqa: E402
+from .notebook_streams import LateOutputs  # noqa: E402
 
 OUTPUTS = "outputs"
 SAVE_S = 10.0
@@ -206,26 +207,45 @@ def _client(path: str, execution: "_Execution") -> "Any":
     """What executes the cells and lets the streams through."""
     import ipykernel
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    reads_descriptors = ipykernel.version_info >= (6,)  # what the cells' child processes print is among the messages
+    last = len(execution.notebook.cells) - 1
 
     class Client(NotebookClient):  # type: ignore[misc,unused-ignore]
+        late = None  # type: Any
+
         async def async_start_new_kernel(self, **options: "Any") -> None:
             sink = execution.listen()
-            # What the cells' child processes print is among the messages as well, since ipykernel 6.
-            streams = {"stdout": subprocess.DEVNULL, "stderr": sink} if ipykernel.version_info >= (6,) else {}
+            streams = {"stdout": subprocess.DEVNULL, "stderr": sink} if reads_descriptors else {}
             try:
                 await super().async_start_new_kernel(**streams, **options)
             finally:
                 os.close(sink)
             execution.watch(self.km)
 
+        async def async_start_new_kernel_client(self) -> "Any":
+            client = await super().async_start_new_kernel_client()
+            self.late = LateOutputs(client, self.process_message)
+            return client
+
         async def async_execute_cell(self, cell: "Any", cell_index: int, *more: "Any", **named: "Any") -> "Any":
             execution.at = cell_index
+            is_last = False
             try:
-                return await super().async_execute_cell(cell, cell_index, *more, **named)
+                executed = await super().async_execute_cell(cell, cell_index, *more, **named)
+                is_last = cell_index == last
+                return executed
+            except CellExecutionError:
+                is_last = True
+                raise
             finally:
+                if is_last and reads_descriptors and name == SAME_PYTHON:
+                    await self.late.finish()
                 execution.save_now_and_then()
 
         def process_message(self, msg: "Any", cell: "Any", cell_index: int) -> "Any":
+            self.late.begin(msg, cell, cell_index)
             output = super().process_message(msg, cell, cell_index)  # first: what was seen is in the notebook
             _echo(msg.get("msg_type"), msg.get("content", {}))
             return output

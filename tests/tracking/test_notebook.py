@@ -51,9 +51,60 @@ def test_what_cells_print_is_on_the_console_and_in_the_executed_notebook(execute
         )
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == "é☃\nfrom a child\n0\n42\n"
+    assert ended.stdout in ("é☃\nfrom a child\n0\n42\n", "é☃\n0\nfrom a child\n42\n", "é☃\n0\n42\nfrom a child\n")
     assert ended.stderr == "bad\n"
-    assert printed(outcome(run)) == "é☃\nfrom a child\nbad\n"
+    assert sorted(printed(outcome(run)).splitlines()) == ["bad", "from a child", "é☃"]
+
+
+def test_what_child_processes_print_just_before_a_cell_is_over_is_not_lost(execute: Execute, run: RunFolder) -> None:
+    cells = [f"_ = os.system('echo {number}; echo e{number} >&2')" for number in range(30)]
+
+    ended = execute(notebook("import os", *cells))
+
+    assert ended.returncode == 0, ended.stderr
+    numbers = [str(number) for number in range(30)]
+    assert ended.stdout.split() == numbers
+    assert ended.stderr.split() == [f"e{number}" for number in numbers]
+    assert sorted(printed(outcome(run)).split()) == sorted([*numbers, *(f"e{number}" for number in numbers)])
+
+
+SLOW_READER = """
+import os, sys, threading, time
+read, reader = os.read, sys.stdout.watch_fd_thread
+def slow(descriptor, size):
+    found = read(descriptor, size)
+    if threading.current_thread() is reader:
+        time.sleep(0.5)
+    return found
+os.read = slow
+_ = os.system("echo first")
+"""
+
+
+@pytest.mark.parametrize("end", ["", "; 1/0"])
+def test_what_a_child_of_the_last_cell_printed_is_waited_for(execute: Execute, run: RunFolder, end: str) -> None:
+    ended = execute(notebook(SLOW_READER, f"_ = os.system('echo late'){end}"))
+    assert (ended.returncode, ended.stdout) == (int(bool(end)), "first\nlate\n")
+    assert printed(outcome(run)) == "first\nlate\n"
+
+
+def test_a_child_of_a_cell_that_fails_is_heard_to_its_end(execute: Execute) -> None:
+    ended = execute(notebook("import os; os.system('seq 20000'); 1/0"))
+    assert (ended.returncode, ended.stdout.split()) == (1, [str(number) for number in range(1, 20001)])
+
+
+def test_what_a_thread_prints_when_its_cell_is_over_is_in_that_cell_or_a_later_one(
+    execute: Execute, run: RunFolder
+) -> None:
+    late = "import threading, time; threading.Timer(0.3, print, ['late']).start()"
+    ended = execute(notebook(late, "time.sleep(1); print('second')"))
+    assert sorted(ended.stdout.split()) == ["late", "second"]
+    assert sorted(printed(outcome(run)).split()) == ["late", "second"]
+
+
+def test_a_cell_that_closes_its_streams_does_not_hold_the_run(execute: Execute) -> None:
+    ended = execute(notebook("import os; print('said', flush=True); os.close(1); os.close(2)"))
+    assert (ended.returncode, ended.stdout) == (0, "said\n")
 
 
 def test_the_notebook_of_the_project_stays_as_it_is(execute: Execute, run: RunFolder) -> None:
