@@ -18,6 +18,7 @@ from docker.api.client import APIClient
 from docker.errors import DockerException
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 from docker.utils.proxy import ProxyConfig
+from requests import Response
 from requests.exceptions import RequestException
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -37,6 +38,8 @@ GIVE_UP_S = 5.0
 OLDEST_VERSION = "1.39"
 """Of Docker 18.09, the first with ``dial-stdio``; the daemon is then asked for its own."""
 CONFIGURATION = ".docker/config.json"
+LONGEST_ANSWER = 64 << 20
+"""In bytes; of an image or a container Docker says some kilobytes. What a machine says is not trusted to end."""
 
 
 class DockerHost(StreamingHost, Protocol):
@@ -91,6 +94,11 @@ class _Adapter(BaseHTTPAdapter):  # type: ignore[misc] # docker has no types
     def request_url(self, request: Any, proxies: Any) -> str:  # noqa: ARG002
         return str(request.path_url)
 
+    def build_response(self, req: Any, resp: Any) -> Response:
+        response: Response = super().build_response(req, resp)
+        response.__class__ = _Answer
+        return response
+
     def complaint(self) -> str:
         """What the last command said before it ended, if it said anything."""
         return self._pool.complaint
@@ -98,6 +106,26 @@ class _Adapter(BaseHTTPAdapter):  # type: ignore[misc] # docker has no types
     def close(self) -> None:
         super().close()
         self._pool.close()
+
+
+class _Answer(Response):
+    """Is taken whole only up to its bound. What comes in a stream is read in blocks, as ever."""
+
+    @property
+    def content(self) -> bytes:
+        if self._content is False:
+            blocks, size = [], 0
+            for block in self.iter_content(BLOCK):
+                blocks.append(block)
+                size += len(block)
+                if size > LONGEST_ANSWER:
+                    self.close()
+                    raise TargetError(
+                        f"Docker over there answers without end ({self.request.path_url}).",
+                        "Look what runs as Docker on that machine.",
+                    )
+            self._content = b"".join(blocks)
+        return self._content or b""
 
 
 class _Pool(HTTPConnectionPool):

@@ -11,13 +11,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
 from amltool.errors import TargetError
 from amltool.files import write_whole
 from amltool.hosts import tree
-from amltool.hosts.base import CommandResult, FileOnHost, Piece
+from amltool.hosts.base import CommandResult, FileOnHost, Host, Piece
 from amltool.hosts.tree import FOLDER_FLAGS
 
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -177,6 +177,11 @@ class LocalHost:
             except OSError as error:
                 found = error
             yield found
+
+
+def seen_from_here(host: Host, path: PurePath) -> str:
+    """A path of a host for a sentence: with the machine's name, unless it is this one."""
+    return str(path) if isinstance(host, LocalHost) else f"{path} on {host.name}"
 
 
 def _start_detached(command: Sequence[str], stdin: int | BinaryIO) -> None:

@@ -45,7 +45,10 @@ def weigh(host: Host, folders: Sequence[PurePosixPath]) -> list[int]:
         return []
     found = told(host, "What folders weigh", _WEIGH, folders, list[int])
     if len(found) != len(folders):
-        raise TargetError(f"What folders weigh on {host.name} cannot be told: {found!r}.", "Try again.")
+        raise TargetError(
+            f"What folders weigh on {host.name} cannot be told: {len(found)} numbers for {len(folders)} folders.",
+            "Try again.",
+        )
     return found
 
 

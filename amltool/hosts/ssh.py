@@ -25,12 +25,21 @@ import msgspec
 
 from amltool.errors import TargetError
 from amltool.hosts.base import CommandResult, FileKind, FileOnHost, Piece
+from amltool.hosts.ssh_answers import (
+    LARGEST_FILE,
+    LARGEST_OUTPUT,
+    LARGEST_RESULT,
+    LARGEST_WALK,
+    MOST_FILES,
+    Pending,
+    most_for,
+)
 from amltool.hosts.ssh_connection import SshConnection, connect
-from amltool.hosts.ssh_failures import BusyError, LostError, understood
+from amltool.hosts.ssh_failures import LONGEST_REASON, BusyError, LostError, not_asked_for, said_too_much, understood
 from amltool.hosts.ssh_host_keys import USUAL_PORT
 from amltool.hosts.ssh_login import Login
 from amltool.hosts.ssh_pieces import AHEAD, answered, ask_for, groups
-from amltool.hosts.ssh_requests import Pending, Requests
+from amltool.hosts.ssh_requests import Requests
 from amltool.hosts.ssh_settings import HostFacts, SshSettings
 from amltool.hosts.ssh_stream import FIRST_BLOCK, RemoteFile, SshStream, WaitingChannel
 from amltool.hosts.streaming import Soon
@@ -43,8 +52,6 @@ PATIENCE_S = 5.0
 FIRST_PAUSE_S = 0.1
 SOON_S = 1.0
 """Where nothing is printed the machine says so this often: shorter than what we take for silence."""
-MORE = 1 << 16
-"""What an answer may have beside its content."""
 Got = TypeVar("Got")
 Written = tuple[PurePosixPath, bytes, int]
 _Entry = tuple[str, FileKind, int, int, int, int, int]
@@ -56,6 +63,7 @@ class _Ran(msgspec.Struct, frozen=True):
     exit_code: int = 0
     stdout: int = 0
     over_time: bool = False
+    too_much: bool = False
 
 
 class SshHost:
@@ -129,16 +137,20 @@ class SshHost:
         """As `Host.run`; what a command over its time started is ended with it (its whole session).
 
         Raises:
-            TargetError: it took longer than ``timeout_s``, or the connection went away: it was then ended there.
+            TargetError: it took longer than ``timeout_s``, printed more than `LARGEST_OUTPUT` (both streams together),
+                or the connection went away: it was then ended there.
             FileNotFoundError: there is no such program.
         """
-        header, said = self._once("run", input, command=list(command), timeout_s=timeout_s)
+        asked = {"command": list(command), "timeout_s": timeout_s, "limit": LARGEST_OUTPUT}
+        header, said = self._once("run", input, most=most_for(LARGEST_OUTPUT), **asked)
         with understood(self.name):
             ran = msgspec.convert(header, _Ran)
         if ran.over_time:
             raise TargetError(
                 f"{command[0]} did not end within {timeout_s:g} s on {self.name}.", "Try again, or look what holds it."
             )
+        if ran.too_much:
+            raise said_too_much(command[0], self.name, LARGEST_OUTPUT)
         return CommandResult(ran.exit_code, said[: ran.stdout], said[ran.stdout :])
 
     def start(self, command: Sequence[str], *, input: bytes = b"") -> None:
@@ -151,18 +163,33 @@ class SshHost:
         self._once("start", input, command=list(command))
 
     def evaluate(self, program: str, arguments: Sequence[Any]) -> Any:
-        """As `EvaluatingHost.evaluate`."""
-        _, body = self._again("evaluate", program.encode(), arguments=list(arguments))
+        """As `EvaluatingHost.evaluate`; the JSON has at most `LARGEST_RESULT` bytes."""
+        most = most_for(LARGEST_RESULT)
+        _, body = self._again("evaluate", program.encode(), most=most, arguments=list(arguments))
         with understood(self.name):
             return json.loads(body)
 
     def read(self, path: PurePosixPath, offset: int = 0, limit: int | None = None) -> bytes:
-        return self._again("read", path=str(path), offset=offset, limit=limit)[1]
+        """As `Host.read`; without a limit the file may have `LARGEST_FILE` bytes from the offset on.
+
+        Raises:
+            TargetError: the machine does not answer, not what it was asked, or the file is larger.
+        """
+        wanted = LARGEST_FILE + 1 if limit is None else limit
+        body = self._again("read", most=most_for(wanted), path=str(path), offset=offset, limit=wanted)[1]
+        if len(body) > wanted:
+            raise not_asked_for(self.name)
+        if limit is None and len(body) == wanted:
+            raise TargetError(
+                f"{path} on {self.name} has more than {LARGEST_FILE >> 20} MB, too many for what it should be.",
+                "Look what writes there.",
+            )
+        return body
 
     def read_soon(self, path: PurePosixPath, offset: int, limit: int, until: PurePosixPath) -> Soon:
         """As `WatchingHost.read_soon`."""
         wanted = {"path": str(path), "offset": offset, "limit": limit, "until": str(until), "wait_s": SOON_S}
-        return _Soon(self._begin("read_soon", most=limit + MORE, **wanted), self.name)
+        return _Soon(self._begin("read_soon", most=most_for(limit), **wanted), self.name, limit)
 
     def write(self, path: PurePosixPath, content: bytes, mode: int = 0o644) -> None:
         """As `Host.write`; the content is on the machine's disk when this returns."""
@@ -191,7 +218,8 @@ class SshHost:
         return bool(self._again("exists", path=str(path))[0].get("exists"))
 
     def names(self, folder: PurePosixPath) -> list[str]:
-        body = self._again("names", path=str(folder))[1]
+        """As `Host.names`; they have at most `LARGEST_RESULT` bytes."""
+        body = self._again("names", most=most_for(LARGEST_RESULT), path=str(folder))[1]
         with understood(self.name):
             return msgspec.convert(json.loads(body), list[str])
 
@@ -212,32 +240,49 @@ class SshHost:
         """As `Host.walk`, asked for at once; the entries come in blocks while they are looked at.
 
         Raises:
-            TargetError: the machine does not answer, or gives a name that leads out of the folder.
+            TargetError: the machine does not answer, or gives a name that leads out of the folder; there are more than
+                `MOST_FILES`, or `LARGEST_WALK` bytes do not tell of them all.
         """
-        return self._walked(folder, self._begin("walk", path=str(folder)))
+        return self._walked(folder, self._begin_walk(folder))
+
+    def _begin_walk(self, folder: PurePosixPath) -> Pending:
+        return self._begin("walk", most=LARGEST_WALK, path=str(folder), limit=MOST_FILES)
 
     def _walked(self, folder: PurePosixPath, begun: Pending) -> Iterator[FileOnHost]:
         try:
             parts = begun.parts()
             first = next(parts)
         except LostError:
-            parts = self._begin("walk", path=str(folder)).parts()
+            begun = self._begin_walk(folder)
+            parts = begun.parts()
             first = next(parts)
-        yield from self._found(first[1])
-        for _, body in parts:
-            yield from self._found(body)
+        left = MOST_FILES
+        try:
+            for _, body in itertools.chain([first], parts):
+                found = self._found(body)
+                left -= len(found)
+                if left < 0:
+                    raise TargetError(
+                        f"{folder} on {self.name} holds more than {MOST_FILES:,} files and folders.",
+                        "Pack them into archives, or remove those that nobody needs.",
+                    )
+                yield from found
+        finally:
+            begun.forget()
 
     @contextlib.contextmanager
     def open(self, folder: PurePosixPath, path: str) -> Iterator[BinaryIO]:
         def ask(requests: Requests) -> tuple[Requests, dict[str, Any], bytes]:
-            pending = requests.begin("open", folder=str(folder), path=path, size=FIRST_BLOCK)
+            pending = requests.begin(
+                "open", most=most_for(FIRST_BLOCK), folder=str(folder), path=path, size=FIRST_BLOCK
+            )
             return (requests, *pending.whole())
 
         requests, header, first = self._twice(ask)
         if "handle" not in header:
             yield io.BytesIO(first)
             return
-        with RemoteFile(requests, header["handle"], first) as file:
+        with RemoteFile(requests, header["handle"], first, self.name) as file:
             yield cast("BinaryIO", io.BufferedReader(file, FIRST_BLOCK))
 
     def pieces(self, folder: PurePosixPath, wanted: Iterable[Piece]) -> Iterator[bytes | OSError]:
@@ -265,7 +310,8 @@ class SshHost:
             entries = msgspec.convert(json.loads(body), list[_Entry])
         for path, *_ in entries:
             if not path or path.startswith("/") or ".." in path.split("/"):  # not trusted with our folders
-                raise TargetError(f"{self.name} names a file outside the folder: {path!r}.", "Look who else uses it.")
+                shown = path[:LONGEST_REASON]
+                raise TargetError(f"{self.name} names a file outside the folder: {shown!r}.", "Look who else uses it.")
         return [FileOnHost(*entry) for entry in entries]
 
     def _begin(self, operation: str, **values: Any) -> Pending:
@@ -341,14 +387,17 @@ class SshHost:
 class _Soon:
     """As `Soon`, from an answer that is on its way."""
 
-    def __init__(self, pending: Pending, address: str) -> None:
+    def __init__(self, pending: Pending, address: str, limit: int) -> None:
         self._pending = pending
         self._address = address
+        self._limit = limit
 
     def wait(self, timeout_s: float) -> tuple[bytes, bool] | None:
         if not self._pending.wait(timeout_s):
             return None
         header, content = self._pending.whole()
+        if len(content) > self._limit:
+            raise not_asked_for(self._address)
         return content, header.get("is_all") is True
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from amltool.errors import MissingExtraError
 from amltool.hosts.ssh_config import Hop, way_to
 from amltool.hosts.ssh_failures import LateError, failures_of
+from amltool.hosts.ssh_flood import bound_packets, bound_window
 from amltool.hosts.ssh_host_keys import KnownKey, OfferedKey, check_host_key, known_keys
 from amltool.hosts.ssh_login import Login
 from amltool.hosts.ssh_settings import SshSettings
@@ -49,7 +50,7 @@ class SshConnection:
             TargetError: the machine does not answer, or opens no more sessions (sshd's MaxSessions).
         """
         with failures_of(str(self._hop)):
-            return self._transports[-1].open_session(timeout=HANDSHAKE_S)
+            return bound_window(self._transports[-1].open_session(timeout=HANDSHAKE_S))
 
     def close(self) -> None:
         for transport in reversed(self._transports):
@@ -95,7 +96,8 @@ def _stream(hop: Hop, over: Transport | None) -> socket.socket | Channel:
     import paramiko
 
     if over is not None:
-        return over.open_channel("direct-tcpip", (hop.address, hop.port), ("127.0.0.1", 0), timeout=CONNECT_S)
+        way = ("direct-tcpip", (hop.address, hop.port), ("127.0.0.1", 0))
+        return bound_window(over.open_channel(*way, timeout=CONNECT_S))
     if hop.proxy_command is not None:
         command: socket.socket = paramiko.ProxyCommand(hop.proxy_command)  # type: ignore[assignment] # it behaves like one
         return command
@@ -134,6 +136,7 @@ def _transport(stream: socket.socket | Channel, hop: Hop, *, compression: bool) 
         transport.banner_timeout = transport.handshake_timeout = HANDSHAKE_S
         transport.auth_timeout = LOGIN_S
         transport.use_compression(compression)
+        bound_packets(transport)
         options = transport.get_security_options()
         options.ciphers = CIPHERS
         options.key_types = _key_types(known, tuple(options.key_types))

@@ -13,6 +13,7 @@ from amltool.errors import TargetError, UserError
 _NOT_BEGUN = "No existing session"
 """What paramiko says where `start_client` came back because its time was over."""
 _NUMBERS = {name: number for number, name in errno.errorcode.items()}
+LONGEST_REASON = 300
 AGAIN = "Look at the network and whether the machine is up, then run the same command again: nothing was lost."
 
 
@@ -55,6 +56,30 @@ def error_of(name: str, text: str, path: str | None = None) -> OSError:
     return OSError(_NUMBERS.get(name, errno.EIO), text, path)
 
 
+def too_much(address: str) -> TargetError:
+    """The machine says more than any answer to the question can have."""
+    return TargetError(
+        f"{address} sent more than it was asked for, and the rest of it was not taken.",
+        "Look who else uses that machine, and what its python3 is.",
+    )
+
+
+def said_too_much(program: str, address: str, most: int) -> TargetError:
+    """A command printed more than is held in memory of it."""
+    return TargetError(
+        f"{program} on {address} printed more than {most >> 20} MB, and was not heard to its end.",
+        "Look what it prints there.",
+    )
+
+
+def not_asked_for(address: str) -> TargetError:
+    """The machine answers another question than ours."""
+    return TargetError(
+        f"{address} did not answer what it was asked for: the bytes it sent are not those of the files it was to read.",
+        "Look who else uses that machine, and what its python3 is.",
+    )
+
+
 @contextlib.contextmanager
 def failures_of(address: str) -> Iterator[None]:
     """Errors of the network and of paramiko while a connection is made become TargetError."""
@@ -92,7 +117,8 @@ def understood(address: str) -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    """The error in a line; where it shows what was sent, that may be as long as the sender likes."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:LONGEST_REASON]
 
 
 def _hung_up(address: str) -> BusyError:

@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from amltool.errors import TargetError
 from amltool.hosts.base import LARGEST_PIECE, Piece
-from amltool.hosts.ssh_failures import error_of, understood
-from amltool.hosts.ssh_requests import PART, Pending, Requests
+from amltool.hosts.ssh_answers import PART, Pending
+from amltool.hosts.ssh_failures import error_of, not_asked_for, understood
+from amltool.hosts.ssh_requests import Requests
 
 AHEAD = 4
 """Groups on their way at a time: about so many times `LARGEST_PIECE` is held in memory at most."""
@@ -57,25 +57,18 @@ def answered(pending: Pending, group: Sequence[Piece], address: str) -> list[byt
         with understood(address):
             sizes = msgspec.convert(header, _Sizes).sizes
         if len(found) + len(sizes) > len(group):
-            raise _wrong(address)
+            raise not_asked_for(address)
         at = 0
         for piece, size in zip(group[len(found) :], sizes, strict=False):
             if isinstance(size, int):
                 if not 0 <= size <= piece.limit or at + size > len(body):
-                    raise _wrong(address)
+                    raise not_asked_for(address)
                 found.append(body[at : at + size])
                 at += size
             else:
                 found.append(error_of(*size, piece.path))
         if at != len(body):
-            raise _wrong(address)
+            raise not_asked_for(address)
     if len(found) != len(group):
-        raise _wrong(address)
+        raise not_asked_for(address)
     return found
-
-
-def _wrong(address: str) -> TargetError:
-    return TargetError(
-        f"{address} did not answer what it was asked for: the bytes it sent are not those of the files it was to read.",
-        "Look who else uses that machine, and what its python3 is.",
-    )

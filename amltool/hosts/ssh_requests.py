@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import queue
 import threading
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from amltool.errors import TargetError, UserError
-from amltool.hosts.ssh_failures import error_of, failures_of, lost, understood
+from amltool.errors import UserError
+from amltool.hosts.ssh_answers import LARGEST_BODY, LARGEST_HEADER, MOST_WITHOUT, Pending
+from amltool.hosts.ssh_failures import failures_of, lost, understood
 from amltool.hosts.ssh_settings import HostFacts
-from amltool.hosts.there.answers import FRAME, MAGIC, WORD_S, Header
+from amltool.hosts.there.answers import FRAME, MAGIC, WORD_S
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -38,11 +37,9 @@ SLOWEST = 12_500
 MOST_ON_THE_WAY = 2 << 20
 """Bytes that a channel may hold of what the other side has not taken yet (sshd's CHAN_SES_WINDOW_DEFAULT)."""
 MOST_NOISE = 65_536
-LARGEST_ANSWER = 1 << 24
 PIECE = 32_000
-PART = 64
 _TOO_OLD = 96
-_MODULES = ("answers", "tree", "pieces", "soon", "operations", "serving")
+_MODULES = ("answers", "tree", "pieces", "soon", "running", "operations", "serving")
 _BOOTSTRAP = (
     "import sys, types, zlib, json, base64\n"
     f"if sys.version_info < (3, 6): sys.exit({_TOO_OLD})\n"
@@ -51,63 +48,6 @@ _BOOTSTRAP = (
     " exec(compile(text, name, 'exec'), m.__dict__)\n"
     "m.main()"
 )
-
-
-class Pending:
-    """The answer to a request, part by part."""
-
-    def __init__(self, address: str, most: int | None = None) -> None:
-        self._address = address
-        self._left = most
-        self._parts: queue.SimpleQueue[tuple[Header, bytes] | None] = queue.SimpleQueue()
-        self._is_whole = threading.Event()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether within this time all of it was here."""
-        return self._is_whole.wait(timeout_s)
-
-    def put(self, part: tuple[Header, bytes] | None) -> None:
-        """One part more; a host that says more than it was asked for does not fill our memory."""
-        if part is not None and self._left is not None:
-            if self._left < 0:
-                return
-            self._left -= len(part[1]) + PART
-            if self._left < 0:
-                part = {"failed": "it sent more than it was asked for"}, b""
-        self._parts.put(part)
-        if part is None or not part[0].get("more"):
-            self._is_whole.set()
-
-    def parts(self) -> Iterator[tuple[Header, bytes]]:
-        """Every part, as it comes.
-
-        Raises:
-            OSError: what the operation came to there.
-            LostError: the connection ended first.
-        """
-        while True:
-            part = self._parts.get()
-            if part is None:
-                raise lost(self._address)
-            header, body = part
-            if "errno" in header:
-                raise error_of(str(header["errno"]), str(header.get("strerror")), header.get("filename"))
-            if "failed" in header:
-                raise TargetError(
-                    f"amltool's part on {self._address} failed: {header['failed']}.", "Run the same command again."
-                )
-            yield header, body
-            if not header.get("more"):
-                return
-
-    def whole(self) -> tuple[Header, bytes]:
-        """All of it: the last header, and the bodies joined."""
-        last: Header = {}
-        bodies = []
-        for header, body in self.parts():
-            last = header
-            bodies.append(body)
-        return last, b"".join(bodies)
 
 
 class Requests:
@@ -131,8 +71,8 @@ class Requests:
     def is_alive(self) -> bool:
         return not self._over
 
-    def begin(self, operation: str, body: bytes = b"", *, most: int | None = None, **values: Any) -> Pending:
-        """Send a request and do not wait; the answer may have ``most`` bytes, `PART` of them for each part of it.
+    def begin(self, operation: str, body: bytes = b"", *, most: int = MOST_WITHOUT, **values: Any) -> Pending:
+        """Send a request and do not wait; of the answer ``most`` bytes are taken, as `Pending` counts them.
 
         Raises:
             LostError: the connection is gone.
@@ -169,7 +109,7 @@ class Requests:
             self._kept = noise[noise.index(MAGIC) + len(MAGIC) :]
             header, _ = self._received()
         with understood(self._address):
-            return msgspec.convert(header, HostFacts)
+            return msgspec.convert(json.loads(header), HostFacts)
 
     def _no_greeting(self, said: bytes) -> UserError:
         code = self._channel.recv_exit_status() if self._channel.eof_received else -1
@@ -196,13 +136,14 @@ class Requests:
         with contextlib.suppress(Exception):  # the end of it, or no answer of ours: it is over either way
             while True:
                 header, body = self._received()
-                number = header["to"]
+                says = json.loads(header)
+                number, is_last = says["to"], not says.get("more")
                 with self._table:
                     pending = self._pending.get(number)
-                    if not header.get("more"):
+                    if is_last:
                         self._pending.pop(number, None)
                 if pending is not None:
-                    pending.put((header, body))
+                    pending.put(header, body, is_last=is_last)
         self._end()
 
     def _end(self) -> None:
@@ -212,14 +153,13 @@ class Requests:
         with self._table:
             waiting, self._pending = list(self._pending.values()), {}
         for pending in waiting:
-            pending.put(None)
+            pending.lose()
 
-    def _received(self) -> tuple[Header, bytes]:
+    def _received(self) -> tuple[bytes, bytes]:
         header_size, body_size = FRAME.unpack(self._take(FRAME.size))
-        if header_size > LARGEST_ANSWER or body_size > LARGEST_ANSWER:
+        if header_size > LARGEST_HEADER or body_size > LARGEST_BODY:
             raise ValueError("no frame of ours")
-        header = json.loads(self._take(header_size))
-        return header, self._take(body_size)
+        return self._take(header_size), self._take(body_size)
 
     def _take(self, size: int) -> bytes:
         while len(self._kept) < size:

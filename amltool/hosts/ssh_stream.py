@@ -10,11 +10,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amltool.errors import TargetError
-from amltool.hosts.ssh_failures import failures_of, lost, missing_program
-from amltool.hosts.ssh_requests import PIECE, STUCK_S, TICK_S, Pending, Requests, begin_command, python_word
+from amltool.hosts.ssh_answers import LARGEST_OUTPUT, Pending, most_for
+from amltool.hosts.ssh_failures import failures_of, lost, missing_program, not_asked_for, said_too_much
+from amltool.hosts.ssh_requests import PIECE, STUCK_S, TICK_S, Requests, begin_command, python_word
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -115,11 +116,15 @@ class SshStream:
 
         Raises:
             LostError: the connection went away first.
+            TargetError: all to the end is more than `LARGEST_OUTPUT`.
         """
         if size >= 0:
             return self._received(size)
-        blocks = []
+        blocks, left = [], LARGEST_OUTPUT
         while block := self._received(1 << 18):
+            left -= len(block)
+            if left < 0:
+                raise said_too_much(self._program, self._address, LARGEST_OUTPUT)
             blocks.append(block)
         return b"".join(blocks)
 
@@ -223,10 +228,12 @@ class SshStream:
 
 
 class RemoteFile(io.RawIOBase):
-    """A larger file that is open there, read from its start, some blocks ahead."""
+    """A larger file that is open there, read from its start, some blocks ahead; it ends with the first short block,
+    for what it grows by meanwhile would stand behind a gap."""
 
-    def __init__(self, requests: Requests, handle: int, first: bytes) -> None:
+    def __init__(self, requests: Requests, handle: int, first: bytes, address: str) -> None:
         self._requests = requests
+        self._address = address
         self._handle = handle
         self._block = memoryview(first)
         self._asked = len(first)
@@ -238,12 +245,15 @@ class RemoteFile(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # any buffer, says typeshed
         if not self._block and not self._over():
             self._ask()
-            self._block = memoryview(self._coming.popleft().whole()[1])
+            block = self._coming.popleft().whole()[1]
+            if len(block) > BLOCK:
+                raise not_asked_for(self._address)
+            if len(block) < BLOCK:
+                self._asked = -1
+            self._block = memoryview(block)
         size = min(len(buffer), len(self._block))
         buffer[:size] = self._block[:size]
         self._block = self._block[size:]
-        if not size:
-            self._asked = -1
         return size
 
     def close(self) -> None:
@@ -259,5 +269,6 @@ class RemoteFile(io.RawIOBase):
 
     def _ask(self) -> None:
         while len(self._coming) < AHEAD:
-            self._coming.append(self._requests.begin("read_open", handle=self._handle, offset=self._asked, size=BLOCK))
+            wanted: dict[str, Any] = {"handle": self._handle, "offset": self._asked, "size": BLOCK}
+            self._coming.append(self._requests.begin("read_open", most=most_for(BLOCK), **wanted))
             self._asked += BLOCK

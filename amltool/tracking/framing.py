@@ -10,7 +10,7 @@ import zlib
 from typing import Any, Callable, Iterator
 
 MOST = 256 << 20
-"""A longer frame is none of ours: something else speaks on the stream."""
+"""A longer frame, or a message that is longer when it is unpacked, is none of ours: something else speaks."""
 BLOCK = 256 << 10
 """Contents travel in frames of at most so many bytes."""
 
@@ -32,28 +32,32 @@ def message(value: Any) -> bytes:
     return framed(zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 6))
 
 
-def read_frame(read: Read) -> bytes:
-    """The content of the next frame.
+def read_frame(read: Read, most: int = MOST) -> bytes:
+    """The content of the next frame, of at most so many bytes.
 
     Raises:
-        CutError: the stream ended before it was whole.
+        CutError: the stream ended before it was whole, or it is longer.
     """
     size = struct.unpack(">I", _exactly(read, 4))[0]
-    if size > MOST:
+    if size > most:
         raise CutError("what was said is not understood")
     return _exactly(read, size)
 
 
-def read_message(read: Read) -> Any:
-    """The value of the next message.
+def read_message(read: Read, most: int = MOST) -> Any:
+    """The value of the next message, of at most so many bytes however small it is packed.
 
     Raises:
         CutError: the stream ended before it was whole, or what came is no message.
     """
-    content = read_frame(read)
+    content = read_frame(read, most)
+    unpacking = zlib.decompressobj()
     try:
-        return json.loads(zlib.decompress(content).decode("ascii"))
-    except (zlib.error, ValueError):
+        text = unpacking.decompress(content, most)
+        if not unpacking.eof:
+            raise ValueError
+        return json.loads(text.decode("ascii"))
+    except (zlib.error, ValueError, RecursionError):
         raise CutError("what was said is not understood") from None
 
 

@@ -6,12 +6,16 @@ import contextlib
 import socket
 import subprocess
 import time
+import tracemalloc
+from pathlib import PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 
 from amltool.containers.daemon import ContainerSpec, DockerDaemon
-from amltool.containers.over_ssh import Tunnel
+from amltool.containers.over_ssh import LONGEST_ANSWER, Tunnel, connect_there
 from amltool.containers.refusals import no_daemon_there
+from amltool.errors import TargetError
 from amltool.hosts.ssh import SshHost
 from tests.components.ssh_machine import SshMachine
 
@@ -140,3 +144,40 @@ def test_a_wait_ends_with_its_time(daemon: DockerDaemon, python_image: str) -> N
         assert daemon.wait(container, 0.5) is None
     finally:
         daemon.remove(container)
+
+
+ENDLESS = """
+while read -r line && [ "$line" != "$(printf '\\r')" ]; do :; done
+printf 'HTTP/1.1 %s\\r\\nContent-Type: application/json\\r\\n\\r\\n' "$0"; exec cat /dev/zero
+"""
+
+
+class EndlessHost:
+    """Its Docker begins every answer, and never ends it."""
+
+    name, root = "there", PurePosixPath("/home/ada/.amltool")
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+        self.commands: list[Command] = []
+
+    def facts(self) -> SimpleNamespace:
+        return SimpleNamespace(docker="/usr/bin/docker", home="/home/ada")
+
+    def open_stream(self, _: object) -> Command:
+        self.commands.append(Command("sh", "-c", ENDLESS, self._status))
+        return self.commands[-1]
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
+def test_a_docker_that_answers_without_end_does_not_fill_our_memory(status: str) -> None:
+    host = EndlessHost(status)
+
+    tracemalloc.start()
+    with pytest.raises(TargetError, match="answers without end"):
+        connect_there(host, 30)  # type: ignore[arg-type]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 2 * LONGEST_ANSWER
+    assert [command.process.wait(20) for command in host.commands] == [-9]

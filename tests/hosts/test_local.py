@@ -6,14 +6,16 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from amltool.errors import TargetError
 from amltool.hosts.base import FileKind
-from amltool.hosts.local import LocalHost
+from amltool.hosts.local import LocalHost, seen_from_here
+from amltool.hosts.ssh import SshHost
+from amltool.hosts.ssh_settings import SshSettings
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -23,13 +25,6 @@ def host(tmp_path: Path) -> LocalHost:
 
 def here(path: Path) -> PurePosixPath:
     return PurePosixPath(path)
-
-
-def eventually(condition, within_s: float = 10.0) -> bool:
-    until = time.monotonic() + within_s
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.01)
-    return bool(condition())
 
 
 def test_its_root_is_in_the_home_folder() -> None:
@@ -46,7 +41,7 @@ def test_a_command_over_its_time_is_ended_with_all_it_started(host: LocalHost, t
     with pytest.raises(TargetError, match=r"did not end within 0\.5 s"):
         host.run(["sh", "-c", script, str(tmp_path / "pid")], timeout_s=0.5)
     pid = int((tmp_path / "pid").read_text())
-    assert eventually(lambda: is_gone(pid))
+    wait_until(lambda: is_gone(pid))
 
 
 def test_a_command_ended_by_a_signal_has_its_number_below_zero(host: LocalHost) -> None:
@@ -62,7 +57,7 @@ def test_a_started_command_has_a_session_of_its_own_and_no_streams_of_ours(host:
     if not sys.platform.startswith("linux"):
         pytest.skip("/proc shows the streams of a process on Linux only")
     host.start([sys.executable, "-c", script, str(seen)])
-    assert eventually(lambda: seen.exists() and seen.read_text())
+    wait_until(lambda: seen.exists() and seen.read_text())
     session, pid, *rest = seen.read_text().split()
     assert session == pid
     assert rest == ["/", "/dev/null", "/dev/null"]
@@ -70,9 +65,9 @@ def test_a_started_command_has_a_session_of_its_own_and_no_streams_of_ours(host:
 
 def test_a_started_command_leaves_no_zombie(host: LocalHost, tmp_path: Path) -> None:
     host.start(["sh", "-c", 'echo $$ > "$0"', str(tmp_path / "pid")])
-    assert eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     pid = int((tmp_path / "pid").read_text())
-    assert eventually(lambda: not Path(f"/proc/{pid}").exists() and is_gone(pid))
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() and is_gone(pid))
 
 
 def test_a_started_command_outlives_us(tmp_path: Path) -> None:
@@ -86,7 +81,7 @@ def test_a_started_command_outlives_us(tmp_path: Path) -> None:
         [sys.executable, "-c", client, str(tmp_path / "kept")], env={**os.environ, "PYTHONPATH": str(root)}
     )
     assert died.returncode == -9
-    assert eventually(lambda: (tmp_path / "kept").exists() and (tmp_path / "kept").read_text() == "said before we died")
+    wait_until(lambda: (tmp_path / "kept").exists() and (tmp_path / "kept").read_text() == "said before we died")
 
 
 def test_a_started_command_holds_no_file_of_ours(host: LocalHost, tmp_path: Path) -> None:
@@ -193,3 +188,9 @@ def as_nobody(act, tmp_path: Path) -> None:
         os.setegid(0)
         for parent, mode in opened:
             parent.chmod(mode)
+
+
+def test_a_path_in_a_sentence_comes_with_its_machine_unless_that_is_this_one() -> None:
+    path = PurePosixPath("/data/runs")
+    assert seen_from_here(LocalHost(), path) == "/data/runs"
+    assert seen_from_here(SshHost(SshSettings("vm.example.org")), path) == "/data/runs on vm.example.org"

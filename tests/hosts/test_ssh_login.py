@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +16,12 @@ from amltool.hosts import ssh_passphrases
 from amltool.hosts.ssh import SshHost, SshSettings
 from amltool.hosts.ssh_failures import LoginError
 from tests.components.required import missing
+from tests.components.ssh_agent import agent_fixture, no_agent_fixture  # noqa: F401 (pytest finds fixtures by name)
 from tests.components.ssh_machine import SshMachine
 
 PASSPHRASE = "correct horse"
-
-
-@pytest.fixture(autouse=True)
-def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+GRACE_S = 4
+"""How long an impatient server waits for a login; one that nobody types for needs less, also on a busy machine."""
 
 
 @pytest.fixture
@@ -41,20 +38,6 @@ def closed_key(ssh_machine: SshMachine, tmp_path: Path) -> Path:
     shutil.copy(ssh_machine.key_file.with_suffix(".pub"), f"{key}.pub")
     run("ssh-keygen", "-q", "-p", "-N", PASSPHRASE, "-f", str(key))
     return key
-
-
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    socket = tmp_path / "agent"
-    if shutil.which("ssh-agent") is None:
-        missing("ssh", "ssh-agent is not installed")
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
-    while not socket.exists():
-        assert process.poll() is None
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-    yield
-    process.terminate()
-    process.wait(10)
 
 
 def run(*command: str) -> None:
@@ -159,12 +142,12 @@ def test_who_types_slowly_is_not_asked_again(
 
     def person(file: Path, is_wrong: bool) -> str:
         asked.append(file)
-        time.sleep(3)
+        time.sleep(GRACE_S + 1)
         return PASSPHRASE
 
     monkeypatch.setattr(ssh_passphrases, "_person", person)
-    impatient = ["/usr/sbin/sshd", "-p", "2222", "-o", "LoginGraceTime=1", "-o", "PidFile=/run/impatient.pid"]
-    ssh_machine.execute(impatient)
+    options = ["-o", f"LoginGraceTime={GRACE_S}", "-o", "PidFile=/run/impatient.pid"]
+    ssh_machine.execute(["/usr/sbin/sshd", "-p", "2222", *options])
     line = ssh_machine.known_hosts_line.replace(ssh_machine.address, f"[{ssh_machine.address}]:2222")
     bare.known_hosts[0].write_text(line)
     try:

@@ -84,12 +84,7 @@ def test_a_cut_behind_another_machine_ends_a_stream(
 ) -> None:
     monkeypatch.setattr(ssh_stream, "STUCK_S", 2.0)
     monkeypatch.setattr(ssh_requests, "WORD_S", 1.0)
-    for machine in (ssh_machine, ssh_jump):
-        machine.known_to(isolated_home)
-    (isolated_home / ".ssh/config").write_text(
-        f"Host {ssh_machine.address}\n  ProxyJump {ssh_jump.user}@{ssh_jump.address}\n"
-        f"Host {ssh_jump.address}\n  IdentityFile {ssh_jump.key_file}\n"
-    )
+    ssh_machine.known_behind(ssh_jump, isolated_home)
     host = SshHost(SshSettings(ssh_machine.address, username=ssh_machine.user, key_file=ssh_machine.key_file))
     with contextlib.closing(host), host.open_stream(["cat"]) as stream:
         stream.write(b"hello")

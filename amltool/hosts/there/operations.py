@@ -1,6 +1,7 @@
 """What a host can be asked for."""
 
 import errno
+import itertools
 import json
 import os
 import signal
@@ -11,12 +12,14 @@ from typing import Any, Dict, List, Optional  # noqa: F401 (types of values stan
 
 from amltool.hosts.there.answers import BLOCK, Answer
 from amltool.hosts.there.pieces import give_pieces
+from amltool.hosts.there.running import TooMuchError, heard
 from amltool.hosts.there.soon import read_soon
 from amltool.hosts.there.tree import (
     FILE_FLAGS,
     check_regular,
     named,
     open_below,
+    read_up_to,
     remove,
     shown,
     walk,
@@ -25,6 +28,8 @@ from amltool.hosts.there.tree import (
 )
 
 ENTRIES = 500
+LONGEST_NAMES = 1 << 16
+"""Characters of the paths in one part of a walk, of which JSON makes up to twelve times as many."""
 
 
 class Operations:
@@ -36,17 +41,17 @@ class Operations:
         self._open = {}  # type: Dict[int, int]
         self._lock = threading.Lock()
 
-    def read(self, answer: Answer, body: bytes, path: str, offset: int, limit: Optional[int]) -> None:
+    def read(self, answer: Answer, body: bytes, path: str, offset: int, limit: int) -> None:
         handle = os.open(named(path), FILE_FLAGS)
         try:
             check_regular(handle)
-            os.lseek(handle, offset, os.SEEK_SET)
-            while limit is None or limit > 0:
-                block = os.read(handle, BLOCK if limit is None else min(BLOCK, limit))
-                if not block:
-                    break
-                limit = None if limit is None else limit - len(block)
+            while limit > 0:
+                block = read_up_to(handle, offset, min(BLOCK, limit))
                 answer.part(block)
+                if len(block) < BLOCK:
+                    break
+                offset += len(block)
+                limit -= len(block)
         finally:
             os.close(handle)
         answer.end()
@@ -93,14 +98,17 @@ class Operations:
         remove(named(path))
         answer.end()
 
-    def walk(self, answer: Answer, body: bytes, path: str) -> None:
-        found = []  # type: List[List[Any]]
-        for entry in walk(named(path)):
+    def walk(self, answer: Answer, body: bytes, path: str, limit: int) -> None:
+        """So many entries and one more, where there are more: whoever asked then wants none of them."""
+        found, length = [], 0  # type: List[List[Any]], int
+        for entry in itertools.islice(walk(named(path)), limit + 1):
             found.append(entry)
-            if len(found) == ENTRIES:
+            length += len(entry[0])
+            if len(found) == ENTRIES or length >= LONGEST_NAMES:
                 answer.part(json.dumps(found).encode())
-                found = []
-        answer.end(json.dumps(found).encode())
+                found, length = [], 0
+        answer.part(json.dumps(found).encode())
+        answer.end(b"[]")  # what is in an end may come in pieces
 
     def open(self, answer: Answer, body: bytes, folder: str, path: str, size: int) -> None:
         """A small file comes with the answer; a larger one stays open."""
@@ -123,7 +131,7 @@ class Operations:
         answer.end(first, handle=handle)
 
     def read_open(self, answer: Answer, body: bytes, handle: int, offset: int, size: int) -> None:
-        answer.end(os.pread(self._open[handle], size, offset))
+        answer.end(read_up_to(self._open[handle], offset, size))
 
     def pieces(self, answer: Answer, body: bytes, folder: str) -> None:
         give_pieces(answer, named(folder), json.loads(body.decode()))
@@ -132,21 +140,24 @@ class Operations:
         os.close(self._open.pop(handle))
         answer.end()
 
-    def run(self, answer: Answer, body: bytes, command: List[str], timeout_s: Optional[float]) -> None:
+    def run(self, answer: Answer, body: bytes, command: List[str], timeout_s: Optional[float], limit: int) -> None:
         pipe = subprocess.PIPE
         process = subprocess.Popen(words(command), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
         with self._lock:
             self.running[process.pid] = process
         try:
-            stdout, stderr = process.communicate(body, timeout_s)
-        except subprocess.TimeoutExpired:
+            stdout, stderr = heard(process, body, timeout_s, limit)
+        except (subprocess.TimeoutExpired, TooMuchError) as error:
             end_session(process)
-            process.communicate()
-            answer.end(over_time=True)
+            process.wait()
+            is_late = isinstance(error, subprocess.TimeoutExpired)
+            answer.end(over_time=is_late, too_much=not is_late)
             return
         finally:
             with self._lock:
                 del self.running[process.pid]
+            for stream in (process.stdin, process.stdout, process.stderr):
+                stream.close()  # type: ignore[union-attr]
         answer.end(stdout + stderr, exit_code=process.returncode, stdout=len(stdout))
 
     def evaluate(self, answer: Answer, body: bytes, arguments: List[Any]) -> None:

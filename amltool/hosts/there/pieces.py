@@ -5,7 +5,7 @@ import os
 from typing import Any, List
 
 from amltool.hosts.there.answers import BLOCK, Answer
-from amltool.hosts.there.tree import check_regular, named, open_below
+from amltool.hosts.there.tree import check_regular, named, open_below, read_up_to
 
 MOST_SIZES = 500
 
@@ -32,14 +32,6 @@ def piece(folder: bytes, path: bytes, offset: int, limit: int) -> bytes:
     handle = open_below(folder, path)
     try:
         check_regular(handle)
-        parts = []
-        while limit > 0:
-            block = os.pread(handle, limit, offset)
-            if not block:
-                break
-            parts.append(block)
-            offset += len(block)
-            limit -= len(block)
-        return b"".join(parts)
+        return read_up_to(handle, offset, limit)
     finally:
         os.close(handle)

@@ -14,6 +14,8 @@ from amltool.hosts.there.answers import MAGIC, Answer, Answers, Header, Source, 
 from amltool.hosts.there.operations import Operations, end_session
 from amltool.hosts.there.tree import shown
 
+LONGEST_REASON = 1000
+
 
 def facts() -> Header:
     """What is known of this machine and user without starting a program."""
@@ -64,7 +66,7 @@ def serve(operation: Callable[..., None], answer: Answer, header: Header, body: 
             filename=shown(name) if isinstance(name, bytes) else name,
         )
     except Exception as error:
-        answer.end(failed="{}: {}".format(type(error).__name__, error))
+        answer.end(failed="{}: {}".format(type(error).__name__, error)[:LONGEST_REASON])
 
 
 def main() -> None:

@@ -28,6 +28,19 @@ def write_all(handle: int, content: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
+def read_up_to(handle: int, offset: int, size: int) -> bytes:
+    """So many bytes from an offset on; fewer only at the end of the file."""
+    parts = []
+    while size > 0:
+        block = os.pread(handle, size, offset)
+        if not block:
+            break
+        parts.append(block)
+        offset += len(block)
+        size -= len(block)
+    return b"".join(parts)
+
+
 def write_new(path: bytes, content: bytes, mode: int) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
