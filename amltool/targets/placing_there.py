@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 FLUSHED_AT = 128 << 10
 """Bytes are given to the connection in pieces of at least this size; each piece costs a turn of its machinery."""
-RECEIVER = "receiving.py"
+LONGEST_ANSWER = 16 << 20
+"""In bytes: the numbers of a million files that are lacking are 7 MB. What a machine says is not trusted to end."""
 ATTEMPTS = 3
 """What the host had may be gone or changed once it is placed; from the second time on it trusts nothing of it."""
 
@@ -50,7 +51,7 @@ def make_place(host: StreamingHost, tracking: Installed, *, key: str = "", pytho
     With a ``key`` (`placing.project_key`) the folder of a released run of that project is taken over there when the
     run's own ``work`` is not there yet.
     """
-    command = [python, "-I", "-S", str(tracking.bootstrap.with_name(RECEIVER))]
+    command = [python, "-I", "-S", str(tracking.bootstrap), "receive"]
     return PlacingThere(host, command, key)
 
 
@@ -231,7 +232,7 @@ class _Conversation:
 
     def _heard(self) -> dict[str, Any]:
         try:
-            answer: Any = read_message(self._stream.read)
+            answer: Any = read_message(self._stream.read, LONGEST_ANSWER)
         except (CutError, OSError) as error:
             raise self._unfinished() from error
         if not isinstance(answer, dict):

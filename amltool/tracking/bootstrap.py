@@ -4,6 +4,8 @@
     python -I -S bootstrap.py launch FOLDER < spec.json  (the same in a process of its own; says how it is then)
     python -I -S bootstrap.py state FOLDER
     python -I -S bootstrap.py cancel FOLDER [--grace SECONDS]
+    python -I -S bootstrap.py receive               (places a snapshot: ``receiving``)
+    python -I -S bootstrap.py turns ask|leave ...   (whose turn it is: ``turns``)
 
 In the folder of the run: ``start.json`` claims it (made whole, by one bootstrap only), ``console.log`` holds what the
 command printed, ``exit.json`` is written whole, last. As in a container, nothing outlives a run: what the command
@@ -37,11 +39,20 @@ from .supervision import run  # noqa: E402
 
 __all__ = ["cancel", "main", "run", "state"]
 
-USAGE = "bootstrap.py run|launch|state|cancel FOLDER [--grace SECONDS]\n"
+USAGE = "bootstrap.py run|launch|state|cancel FOLDER [--grace SECONDS], or bootstrap.py receive|turns\n"
 
 
 def main(arguments: "List[str]") -> int:
     """The command line; 0 unless it was called wrongly or nothing could be written."""
+    if arguments[:1] == ["receive"]:
+        from .receiving import main as receive
+
+        return receive()
+    if arguments[:1] == ["turns"]:
+        from .turns import main as turns
+
+        turns(arguments[1:])
+        return 0
     verb, folder = arguments[:2] if len(arguments) > 1 else ("", "")
     if verb in ("run", "launch"):
         try:

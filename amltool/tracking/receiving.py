@@ -1,28 +1,16 @@
 """Places a snapshot on the machine it runs on, asking the other end only for what is not here; Python 3.6.
 
-    python -I -S receiving.py       talks over its standard input and output, in the form of ``framing``
-
-First it is told what the folder is to hold; it answers what it lacks, is sent that, and answers how it ended. What was
-received stays when the stream is cut: the next attempt is asked for the rest. The folder is written only when all is
-here, by `placing`, every byte checked.
+It talks over its standard input and output, in the form of ``framing``. First it is told what the folder is to hold; it
+answers what it lacks, is sent that, and answers how it ended. What was received stays when the stream is cut: the next
+attempt is asked for the rest. The folder is written only when all is here, by `placing`, every byte checked.
 """
-
-import os
-import sys
-
-if not __package__:  # as bootstrap.py does it, and for the same reasons
-    package = type(sys)("amltool_bootstrap")
-    package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
-    room = os.statvfs(package.__path__[0])
-    sys.dont_write_bytecode = sys.dont_write_bytecode or room.f_bavail * room.f_frsize < 16 << 20
-    sys.modules["amltool_bootstrap"] = package
-    __package__ = "amltool_bootstrap"
 
 import contextlib
 import errno
 import fcntl
 import hashlib
 import json
+import os
 import select
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -279,7 +267,3 @@ def main() -> int:
     except (CutError, BrokenPipeError):
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -115,6 +117,27 @@ def test_what_places_snapshots_but_does_not_run_there_is_a_sentence_with_its_las
 
     with pytest.raises(TargetError, match="out of order"):
         machine_of("vm", there, project, monkeypatch).place(git, HostLayout(there.root).run("run-001"), snapshot)
+
+
+def test_what_travels_is_put_there_once_though_a_snapshot_and_a_container_need_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = MachineThere(tmp_path)
+    machine = machine_of("vm", there, make_repository(tmp_path / "project"), monkeypatch)
+    asked, install = [], travel.install
+
+    def slow(host: object) -> travel.Installed:
+        asked.append(host)
+        time.sleep(0.2)  # another one that would begin as well has begun by then
+        return install(host)
+
+    monkeypatch.setattr(travel, "install", slow)
+    other = threading.Thread(target=lambda: machine.installed)
+    other.start()
+
+    assert machine.installed.bootstrap == machine.tracking.bootstrap
+    other.join()
+    assert len(asked) == 1
 
 
 def machine_of(name: str, there: MachineThere, project: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:

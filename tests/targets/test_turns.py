@@ -41,7 +41,7 @@ class There:
     def run(self, command: Sequence[str], *, input: bytes = b"", timeout_s: float | None = None) -> CommandResult:
         if self.is_away:
             raise TargetError("there is unreachable.", "Try again.")
-        self.asked.append(list(command[6:]))
+        self.asked.append(list(command[5:]))
         return self._host.run(command, input=input, timeout_s=timeout_s)
 
 
@@ -77,6 +77,7 @@ class Waiting:
         self.begun_share: object = "listed before"
         self.said: list[str] = []
         self.statuses: list[RunStatus] = []
+        self.waited_for: list[str] = []
 
     def say(self, message: str) -> None:
         self.said.append(message)
@@ -87,6 +88,9 @@ class Waiting:
 
     def enter(self, status: RunStatus) -> None:
         assert status is self.statuses[-1]
+
+    def waits_for(self, what: str) -> None:
+        self.waited_for += [what]
 
     def has_turn(self, *, patient: bool = False) -> bool:
         return turns.has_turn(self, patient=patient)  # type: ignore[arg-type]
@@ -115,6 +119,17 @@ def test_who_has_to_wait_says_so_once_and_lets_go_of_what_it_was_made_ready_with
     first.leave()
     assert second.has_turn()
     assert (first.said, first.target.launcher.let_go) == ([], [])
+
+
+def test_what_a_queued_run_waits_for_is_left_for_those_who_look_at_it(host: Any) -> None:
+    runs = [Waiting(host, run_id) for run_id in ("first", "second", "third", "fourth", "fifth")]
+    assert [run.has_turn() for run in runs] == [True, False, False, False, False]
+    assert runs[0].waited_for == []
+    assert runs[1].waited_for == ["its turn on vm (maxConcurrentRuns), behind first"]
+    assert runs[4].waited_for == ["its turn on vm (maxConcurrentRuns), behind first, second, third and 1 more"]
+    runs[0].leave()
+    assert not runs[2].has_turn()
+    assert runs[2].waited_for[-1] == "its turn on vm (maxConcurrentRuns), behind second"
 
 
 def test_what_a_client_that_died_may_have_started_is_not_let_go_of(host: Any) -> None:
@@ -234,8 +249,8 @@ def test_it_needs_nothing_of_what_a_login_shell_would_set(tmp_path: Path) -> Non
     Waiting(host, "first").has_turn()
     from amltool.tracking import travel
 
-    package = travel.at(HostLayout(host.root).tracking(travel.digest(travel.files()))).bootstrap.parent
+    bootstrap = travel.at(HostLayout(host.root).tracking(travel.digest(travel.files()))).bootstrap
     words = ["ask", str(tmp_path / "turns"), str(tmp_path / "runs"), "x", "1"]
-    command = ["/usr/bin/env", "-i", sys.executable, "-I", "-S", "-c", turns._PROGRAM, str(package), *words]
+    command = ["/usr/bin/env", "-i", sys.executable, "-I", "-S", str(bootstrap), "turns", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert json.loads(done.stdout)["has_turn"], done.stderr

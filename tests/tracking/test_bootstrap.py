@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 import os
 import shutil
@@ -11,56 +9,26 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from amltool.tracking import bootstrap, processes, supervision
-from amltool.tracking.quick_json import dumps, loads
-from amltool.tracking.redaction import REDACTED, Redactor, forms
+from tests.tracking.bootstrapped import (  # noqa: F401 (pytest finds fixtures by name)
+    BOOTSTRAP,
+    LINUX,
+    PATH,
+    background,
+    call,
+    end_of,
+    folder_fixture,
+    spec,
+)
 
-BOOTSTRAP = Path(bootstrap.__file__)
-PATH = {"PATH": os.environ["PATH"]}
-LINUX = sys.platform.startswith("linux")
 VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 on_linux = pytest.mark.skipif(not LINUX, reason="needs /proc")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "run" / "work").mkdir(parents=True)
-    return tmp_path / "run"
-
-
-def spec(*command: str, **more: Any) -> bytes:
-    content = {"run_id": f"R-{os.urandom(4).hex()}", "command": command, "environment": PATH, "work": "work", **more}
-    return json.dumps(content).encode() + b"\n"
-
-
-def call(*arguments: str | Path, content: bytes = b"", python: str = sys.executable) -> subprocess.CompletedProcess:
-    command = [python, "-I", "-S", BOOTSTRAP, *arguments]
-    return subprocess.run(command, input=content, capture_output=True, timeout=60)
-
-
-def background(folder: Path, content: bytes, **more: Any) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen([sys.executable, "-I", "-S", BOOTSTRAP, "run", folder], stdin=subprocess.PIPE, **more)
-    assert process.stdin is not None
-    process.stdin.write(content)
-    process.stdin.close()
-    until = time.monotonic() + 20
-    while not (folder / "start.json").exists() and time.monotonic() < until:
-        time.sleep(0.0005)
-    return process
-
-
-def end_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "exit.json").read_text())
 
 
 def test_a_run_leaves_its_start_its_console_and_its_end(folder: Path) -> None:
@@ -331,93 +299,6 @@ def test_without_the_reaper_of_orphans_they_are_found_by_their_mark(
     assert processes.marked(start) == set()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place]
-    if not LINUX or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small disk needs root on Linux")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def room(disk: Path) -> int:
-    return os.statvfs(disk).f_bavail
-
-
-def fill(disk: Path) -> None:
-    subprocess.run(["dd", "if=/dev/zero", f"of={disk}/fill", "bs=4k"], stderr=subprocess.DEVNULL)
-    assert room(disk) == 0
-
-
-def test_the_end_of_a_run_is_written_though_the_disk_is_full(small_disk: Path) -> None:
-    folder = small_disk / "run"
-    (folder / "work").mkdir(parents=True)
-    call("run", folder, content=spec("sh", "-c", "cat /dev/zero > fill; exit 5"))
-    assert room(small_disk) == 0
-    assert end_of(folder)["exit_code"] == 5
-
-
-def test_a_full_disk_holds_a_redacted_console_back_but_loses_nothing(small_disk: Path) -> None:
-    folder = small_disk / "run"
-    (folder / "work").mkdir(parents=True)
-    script = "cat /dev/zero > fill 2>/dev/null; yes | head -c 30000; exit 5"
-    process = background(folder, spec("sh", "-c", script, secrets=["hunter22"]))
-    time.sleep(0.7)
-    assert not (folder / "exit.json").exists()
-    (folder / "work" / "fill").unlink()
-    process.wait(20)
-    assert (folder / "console.log").read_bytes() == b"y\n" * 15000
-    assert end_of(folder)["exit_code"] == 5
-
-
-def test_a_disk_that_is_full_from_the_start_starts_nothing(small_disk: Path) -> None:
-    folder = small_disk / "run"
-    (folder / "work").mkdir(parents=True)
-    fill(small_disk)
-    assert call("run", folder, content=spec("touch", "started")).returncode == 1
-    assert not (folder / "start.json").exists()
-    assert not (folder / "work" / "started").exists()
-
-
-@pytest.fixture
-def little_memory() -> Iterator[Path]:
-    """A control group whose processes may have 32 MB."""
-    own = Path("/proc/self/cgroup").read_text().splitlines() if LINUX else []
-    groups = {line.split(":")[1]: line.split(":")[2] for line in own}
-    top = Path("/sys/fs/cgroup")
-    version_1 = "memory" in groups
-    parent = top / "memory" / groups["memory"].lstrip("/") if version_1 else top / groups.get("", "/").lstrip("/")
-    group = parent / f"amltool-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / ("memory.limit_in_bytes" if version_1 else "memory.max")).write_text("32M")
-    except OSError as error:
-        if group.exists():
-            group.rmdir()
-        pytest.skip(f"no control group with a memory limit can be made here: {error.strerror}")
-    yield group
-    group.rmdir()
-
-
-def test_a_command_that_was_killed_for_want_of_memory_says_so(folder: Path, little_memory: Path) -> None:
-    greedy = "held = bytearray(200_000_000); held[::4096] = b'x' * len(held[::4096])"
-    command = [sys.executable, "-I", "-S", str(BOOTSTRAP), "run", str(folder)]
-    subprocess.run(
-        ["sh", "-c", f'echo $$ > "{little_memory}/cgroup.procs"; exec "$@"', "sh", *command],
-        input=spec(sys.executable, "-I", "-S", "-c", greedy),
-        check=True,
-        timeout=60,
-    )
-    assert (end_of(folder)["signal"], end_of(folder)["reason"]) == ("SIGKILL", "out of memory")
-
-
-def test_a_command_that_was_merely_killed_is_not_out_of_memory(folder: Path) -> None:
-    call("run", folder, content=spec("sh", "-c", "kill -9 $$"))
-    assert (end_of(folder)["signal"], end_of(folder)["reason"]) == ("SIGKILL", None)
-
-
 def interpreters() -> list[Any]:
     """Every Python of this machine that a run may be started by: those beside ours, pyenv's, and the system's."""
     folders = [Path(sys.base_prefix).parent, Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"]
@@ -455,95 +336,6 @@ def test_a_start_imports_little(folder: Path) -> None:
     assert costly & set((folder / "modules").read_text().split()) == set()
 
 
-plain = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**60), 2**60)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda values: st.dictionaries(st.text(), values, max_size=5),
-    max_leaves=10,
-)
-
-
-@given(st.dictionaries(st.text(), plain))
-def test_what_is_written_as_json_is_read_alike_by_anybody(value: dict[str, Any]) -> None:
-    text = dumps(value)
-    assert text.isascii()
-    assert json.loads(text) == value
-    assert loads(text.encode()) == value
-    assert loads(json.dumps(value, indent=1).encode()) == value
-
-
-@given(st.binary(max_size=50))
-def test_what_is_no_json_is_refused(content: bytes) -> None:
-    try:
-        expected = json.loads(content.decode())
-    except ValueError:
-        with pytest.raises(ValueError):
-            loads(content)
-    else:
-        assert loads(content) == expected or expected != expected
-
-
-def redacted(text: bytes, secrets: list[str], cuts: list[int]) -> bytes:
-    redactor = Redactor(secrets)
-    edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in itertools.pairwise(edges)]
-    return b"".join([*(redactor.redact(piece) for piece in pieces if piece), redactor.redact(b"")])
-
-
-@given(
-    st.lists(st.sampled_from(["ab", "abab", "hunter22", "aab"]), min_size=1, max_size=3, unique=True),
-    st.lists(st.sampled_from([b"a", b"b", b"ab", b"hunter2", b"hunter22", b" ", b"\n"]), max_size=20).map(b"".join),
-    st.lists(st.integers(0, 200), max_size=8),
-)
-def test_the_pieces_a_text_comes_in_make_no_difference(secrets: list[str], text: bytes, cuts: list[int]) -> None:
-    whole = redacted(text, secrets, [])
-    assert redacted(text, secrets, cuts) == whole
-    assert not any(secret.encode() in whole.replace(REDACTED, b"\0") for secret in secrets)
-
-
-@given(st.text(min_size=1, max_size=30), st.binary(max_size=40), st.lists(st.integers(0, 300), max_size=5))
-def test_every_form_of_a_secret_is_replaced(secret: str, around: bytes, cuts: list[int]) -> None:
-    value = secret.encode("utf-8", "surrogateescape")
-    shown = [value, base64.b64encode(value), urllib.parse.quote_from_bytes(value, safe="").encode()]
-    shown += [
-        base64.urlsafe_b64encode(value),
-        urllib.parse.quote_plus(value).encode(),
-        json.dumps(secret)[1:-1].encode(),
-    ]
-    for form in shown:
-        assert form in set(forms(secret))
-        # 0xff is in no form: with "<" around, the secrets "<" and "<<" are found there as well, and rightly
-        assert redacted(b"\xff" + form + b"\xff", [secret], cuts) == b"\xff" + REDACTED + b"\xff"
-    if not any(form in around for form in forms(secret)):
-        assert redacted(around, [secret], cuts) == around
-
-
-@given(st.text(st.characters(codec="ascii"), min_size=12, max_size=40), st.binary(max_size=8), st.binary(max_size=8))
-def test_a_secret_within_a_base64_text_does_not_get_through(secret: str, before: bytes, after: bytes) -> None:
-    said = redacted(base64.b64encode(before + secret.encode() + after), [secret], [])
-    assert REDACTED in said
-    assert len(said) - len(REDACTED) <= 4 * ((len(before) + len(after)) // 3 + 4)
-
-
-def test_lines_of_a_long_secret_are_secret_too() -> None:
-    key = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\nq83vq83vq83vq83v\n-----END KEY-----\n"
-    said = redacted(b"  MIIEowIBAAKCAQEA\r\n  q83vq83vq83vq83v\r\n", [key], [3, 30])
-    assert said == b"  [redacted]\r\n  [redacted]\r\n"
-
-
-def test_only_what_may_begin_a_secret_is_held_back() -> None:
-    redactor = Redactor(["hunter22"])
-    assert redactor.redact(b"a line\n") == b"a line\n"
-    assert redactor.redact(b"ask hunt") == b"ask "
-    assert redactor.redact(b"ing\n") == b"hunting\n"
-    assert redactor.redact(b"hunter2") == b""
-    assert redactor.redact(b"2") == b"[redacted]"
-    assert redactor.redact(b"") == b""
-
-
 def test_a_launch_says_that_a_run_began_and_lets_go_of_it(folder: Path) -> None:
     begun = time.monotonic()
     done = call("launch", folder, content=spec("sleep", "1"))
@@ -568,17 +360,18 @@ def test_a_launch_of_half_a_spec_has_no_effect(folder: Path) -> None:
     assert not (folder / "start.json").exists()
 
 
-@pytest.mark.parametrize("program", ["bootstrap.py", "receiving.py"])
+@pytest.mark.parametrize("verb", ["state", "receive", "turns"])
 @pytest.mark.parametrize(("room", "kept"), [(1 << 20, False), (1 << 30, True)])
 def test_compiled_modules_are_kept_only_where_the_disk_has_room_for_all_of_them(
-    program: str, room: int, kept: bool, tmp_path: Path
+    verb: str, room: int, kept: bool, tmp_path: Path
 ) -> None:
     package = tmp_path / "tracking"
     shutil.copytree(BOOTSTRAP.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     script = (
-        "import os, runpy, types\n"
+        "import os, runpy, sys, types\n"
         f"os.statvfs = lambda _: types.SimpleNamespace(f_bavail={room >> 10}, f_frsize=1024)\n"
-        f"runpy.run_path({str(package / program)!r}, run_name='__main__')\n"
+        f"sys.argv[1:] = [{verb!r}, 'x']\n"
+        f"runpy.run_path({str(package / 'bootstrap.py')!r}, run_name='__main__')\n"
     )
 
     subprocess.run([sys.executable, "-I", "-S", "-c", script], input=b"", capture_output=True, timeout=60)

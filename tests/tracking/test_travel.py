@@ -121,3 +121,19 @@ def test_a_host_that_cannot_keep_it_is_left_clean(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="No space left"):
         travel.install(host)
     assert list((tmp_path / "lib").iterdir()) == []
+
+
+def test_a_host_that_is_full_before_all_is_there_is_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FolderHost(tmp_path)
+    write, room = host.write, iter(range(3))
+
+    def until_full(path: PurePosixPath, content: bytes) -> None:
+        if next(room, None) is None:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(host, "write", until_full)
+
+    with pytest.raises(OSError, match="No space left"):
+        travel.install(host)
+    assert list((tmp_path / "lib").iterdir()) == []

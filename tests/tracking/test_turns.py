@@ -75,7 +75,15 @@ def line(tmp_path: Path) -> Line:
 
 def test_as_many_have_their_turn_as_the_limit_says(line: Line) -> None:
     assert [line.has_turn(run_id, 2) for run_id in ("a", "b", "c")] == [True, True, False]
-    assert line.answer("d", 2) == {"has_turn": False, "under_way": 2, "ahead": 1, "elsewhere": ""}
+    assert line.answer("d", 2) == {
+        "has_turn": False, "under_way": 2, "ahead": 1, "behind": "a b c", "elsewhere": "",
+    }  # fmt: skip
+
+
+def test_the_first_of_those_before_it_are_named_the_ones_under_way_first(line: Line) -> None:
+    for run_id in ("z", "y", "x", "w"):
+        line.has_turn(run_id, 2)
+    assert line.answer("v", 2)["behind"] == "z y x"
 
 
 def test_asking_again_changes_nothing(line: Line) -> None:
@@ -231,7 +239,9 @@ def test_one_who_waits_too_long_to_ask_is_told_that_it_has_to_wait(line: Line, m
     line.leave("a")
     lock = turns._locked(str(line.folder))
     assert lock is not None
-    assert line.answer("b") == {"has_turn": False, "under_way": None, "ahead": None, "elsewhere": ""}
+    assert line.answer("b") == {
+        "has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": "",
+    }  # fmt: skip
     os.close(lock)
     assert line.has_turn("b")
 
