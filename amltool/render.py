@@ -257,13 +257,27 @@ def _omitted(omitted: Any) -> list[str]:
 
 def unfinished_text(row: Mapping[str, Any]) -> str:
     """A run that is not in the history yet."""
-    status = getattr(row["status"], "value", row["status"])
-    return "\n".join(
-        [
-            f"Run {row['run_id']} (number {row['run_number']}): {status}",
-            *_pairs(("script", row["script"]), ("target", row["target"]), ("note", row["note"])),
-        ]
+    status, target = getattr(row["status"], "value", row["status"]), row["target"]
+    if row.get("host"):
+        target += f" ({row['target_type']}) on {row['host']}"
+    commit = row.get("commit", "")
+    if row.get("dirty"):
+        commit += f" (uncommitted work on {row['base_commit'][:12]})"
+    pairs = _pairs(
+        ("script", " ".join([row["script"], *map(_quoted, row.get("arguments", ()))])),
+        ("target", target),
+        ("run configuration", row.get("run_configuration")),
+        ("commit", commit),
+        ("asked for", row.get("created")),
+        (f"{status} since", row.get("since")),
+        ("waits for", row.get("waits_for")),
+        ("cancel", "asked for" if row.get("cancel_asked") else None),
+        ("user", row.get("user")),
+        ("rerun of", row.get("rerun_of")),
+        ("note", row["note"]),
+        ("live logs", row.get("logs")),
     )
+    return "\n".join([f"Run {row['run_id']} (number {row['run_number']}): {status}", *pairs])
 
 
 def artifacts_table(artifacts: Sequence[Artifact]) -> str:

@@ -52,6 +52,25 @@ class Verdict(str, Enum):
         return self in (Verdict.REPRODUCED, Verdict.WITHIN_TOLERANCE)
 
 
+class Tolerances(msgspec.Struct, frozen=True):
+    """How much a number may differ: ``atol + rtol * |original|``; and what is not to count, as file patterns."""
+
+    rtol: float = 0.0
+    atol: float = 0.0
+    ignored_outputs: tuple[str, ...] = ()
+    ignored_metrics: tuple[str, ...] = ()
+
+    def within(self, original: float, rerun: float) -> bool:
+        try:
+            return abs(rerun - original) <= self.atol + self.rtol * abs(original)
+        except OverflowError:  # a whole number too large for a float
+            return False
+
+
+EXACTLY = Tolerances()
+"""Nothing may differ, and everything counts."""
+
+
 def new_run_id(commit: str, now: datetime | None = None) -> str:
     """A run id: the UTC second, seven hex digits of the commit, four random base32 characters."""
     second = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%S")
@@ -203,7 +222,7 @@ class TagEvent(msgspec.Struct, frozen=True, tag_field="event", tag="tag", kw_onl
 
 
 class VerdictEvent(msgspec.Struct, frozen=True, tag_field="event", tag="verdict", kw_only=True):
-    """What the rerun ``rerun`` says about the run ``run_id``; shown on both."""
+    """What the rerun ``rerun`` says about the run ``run_id``, and what it was told to let pass; shown on both."""
 
     v: int = RECORD_VERSION
     run_id: str
@@ -211,6 +230,7 @@ class VerdictEvent(msgspec.Struct, frozen=True, tag_field="event", tag="verdict"
     at: str
     verdict: str
     causes: list[Any] = []
+    tolerances: Tolerances | msgspec.UnsetType = msgspec.UNSET
 
 
 class DeletedEvent(msgspec.Struct, frozen=True, tag_field="event", tag="deleted", kw_only=True):

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
+from amltool.commands.artifacts import artifacts_of
 from amltool.commands.cleaning_host import KEPT_SNAPSHOTS, LIBRARY, RUN_FOLDER, OnHost, remove_from
 from amltool.commands.driving import prepare_drive
-from amltool.commands.looking import artifacts_of
 from amltool.commands.opening import Opened, read_computes
 from amltool.environments.base import KeptEnvironment
 from amltool.errors import TargetError, UserError

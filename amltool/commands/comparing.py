@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from amltool.commands.looking import artifacts_of, kept_content
+from amltool.commands.artifacts import artifacts_of, kept_content
 from amltool.commands.opening import Opened
 from amltool.environments.lock import compare_locks
 from amltool.errors import UserError

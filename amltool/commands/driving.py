@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,37 +113,45 @@ def _snapshot_again(opened: Opened, entry: JournalEntry) -> Snapshot:
     return complete(opened.git, request.commit, request.base_commit, found, found.files)
 
 
-def finish(run: Drive) -> RunRecord:
-    """Drive a run to its end and release it. The caller holds the run's lock."""
+def finish(opened: Opened, run: Drive) -> RunRecord:
+    """Drive a run to its end, record the verdict where it is a rerun, and release it. The caller holds the run's lock.
+
+    Every run that is recorded comes through here. Until it is released it can be gone on with: a verdict that was cut
+    short is given by whoever looks at the run next.
+    """
     # none is given where the driver before us died between the record and the release
     record = drive(run) or record_of(run.request, run.state)
+    if record.rerun_of is not None and run.request.tracked:
+        from amltool.commands.judging import record_verdict
+
+        record_verdict(opened, record, run.request.tolerances)
     release(run)
     return record
 
 
 def go_on(
-    opened: Opened, entry: JournalEntry, watcher: Watcher | None = None, away: set[str] | None = None
+    opened: Opened, entry: JournalEntry, watcher: Watcher | None = None, away: dict[str, str] | None = None
 ) -> RunRecord | None:
     """Take a run without a driver on from its last finished step, if that can be done without waiting for it.
 
-    A run that was never launched is launched (in the background); one that runs is left alone; one that ended is
-    collected and recorded. Gives the record when the run is finished by this. A target that does not answer is left
-    alone, and its name joins those that are ``away``.
+    A run that was never launched is launched, one that runs and is to be canceled is canceled (both in the background);
+    any other that runs is left alone; one that ended is collected and recorded. Gives the record when the run is
+    finished by this. A target that does not answer is left alone, and its name joins those that are ``away``, with the
+    sentence that says so.
     """
     watcher = watcher or Silent()
     try:
         with entry.driven():
             run = prepare_drive(opened, entry, watcher)
             run.patient = False
-            if run.state.step is Step.LAUNCHED:
-                seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
-                if seen.state is LaunchState.RUNNING:
-                    return None
-            if _needs_no_start(run.state.step, entry):
-                return finish(run)
-    except TargetError:
+            is_running = run.state.step is Step.LAUNCHED and runs_now(run)
+            if is_running and not entry.cancel_asked:
+                return None
+            if not is_running and _needs_no_start(run.state.step, entry):
+                return finish(opened, run)
+    except TargetError as error:
         if away is not None:
-            away.add(entry.request().target)
+            away[entry.request().target] = error.what
         return None
     except (BlockingIOError, FileNotFoundError):
         return None
@@ -151,21 +159,43 @@ def go_on(
     return None
 
 
+def runs_now(run: Drive) -> bool:
+    """Whether the command of a run goes on. Raises TargetError when its target does not answer."""
+    seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
+    return seen.state is LaunchState.RUNNING
+
+
 @nobody_asked()
 def finish_ended(opened: Opened) -> list[str]:
-    """Record every run that ended while nobody looked; gives a sentence for each that could not be."""
-    troubles: list[str] = []
-    away: set[str] = set()
+    """Record every run that ended while nobody looked; gives a sentence for each that could not be, and for each of
+    which more is to be told than how it ended."""
+    told: list[str] = []
+    away: dict[str, str] = {}
     for entry in opened.journal.entries():
         try:
             if _needs_no_start(entry.state().step, entry) and not (away and entry.request().target in away):
-                go_on(opened, entry, away=away)
+                canceled = entry.cancel_asked and not entry.cancel_reason  # else a submit gave it up
+                record = go_on(opened, entry, away=away)
+                if record is not None:
+                    told += _told_of(opened, record, canceled=canceled)
         except FileNotFoundError:  # another process recorded it just now
             if entry.is_there:
                 raise
         except UserError as error:
-            troubles.append(f"Run {entry.run_id}: {error}")
-    return troubles
+            told.append(f"Run {entry.run_id}: {error}")
+    return told
+
+
+def _told_of(opened: Opened, record: RunRecord, *, canceled: bool) -> Iterator[str]:
+    """What its user waits to hear of a run that was recorded just now: its verdict, that a cancel came too late."""
+    if canceled and record.status is not RunStatus.CANCELED:
+        yield f"Run {record.run_id} was to be canceled; it is {record.status.value}: {record.reason}."
+    if record.rerun_of is not None:
+        from amltool.commands.judging import judged
+
+        found = judged(opened, record)
+        if found is not None:
+            yield f"Run {record.run_id}, a rerun of {record.rerun_of}, is over: {found.report.verdict.value}."
 
 
 def _needs_no_start(step: Step, entry: JournalEntry) -> bool:
@@ -210,18 +240,10 @@ def drive_to_end(root: Path, run_id: str) -> None:
     while entry is not None:
         try:
             with entry.driven():
-                finish(prepare_drive(opened, entry, Silent()))
+                finish(opened, prepare_drive(opened, entry, Silent()))
             return
         except BlockingIOError:
             time.sleep(LOOK_AGAIN_S)  # a command looks at the run for a moment, or drives it to its end
         except FileNotFoundError:
             return
         entry = opened.journal.entry(run_id)
-
-
-def status_of(entry: JournalEntry) -> tuple[RunStatus, str]:
-    """Where an unfinished run stands, and a word for people where its driver died before it was launched."""
-    state = entry.state()
-    if state.step in (Step.REQUESTED, Step.PREPARED, Step.PLACED) and not entry.is_driven():
-        return state.status, f"interrupted; go on with: amltool wait {entry.run_id}"
-    return state.status, ""

@@ -6,8 +6,9 @@ import hashlib
 import time
 from pathlib import Path
 
+from amltool.commands.artifacts import artifacts_of
 from amltool.commands.driving import go_on, looked_at
-from amltool.commands.looking import LOOK_S, artifacts_of, find_run, is_running, stands_before_launch, wait_for
+from amltool.commands.looking import LOOK_S, find_run, is_running, stands_before_launch, wait_for
 from amltool.commands.opening import Opened
 from amltool.commands.outputs import download
 from amltool.errors import TargetError, UserError

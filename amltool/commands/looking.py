@@ -8,17 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from amltool.artifact import Artifact
-from amltool.commands.driving import finish, finish_ended, go_on, hand_over, looked_at, prepare_drive, status_of
+from amltool.commands.artifacts import artifact_content
+from amltool.commands.driving import finish, finish_ended, go_on, hand_over, looked_at, prepare_drive, runs_now
 from amltool.commands.opening import Opened
+from amltool.commands.unfinished import BEFORE_LAUNCH, unfinished_row
 from amltool.errors import DamagedError, TargetError, UserError
 from amltool.history.journal import JournalEntry, Step
-from amltool.launchers.base import LaunchState
 from amltool.layout import CONSOLE_FILE
-from amltool.run import LongList, Run, RunRecord, RunStatus, parse_timestamp
-from amltool.stores import open_store
+from amltool.run import Run, RunRecord, RunStatus, parse_timestamp
 from amltool.targets.base import Drive
 from amltool.targets.following import ConsoleReader, Outage
 from amltool.targets.live_logs import LogReader
@@ -29,17 +26,16 @@ LOG_WAIT_S = 0.25
 """How often a file under ``logs/`` is looked at: it costs a round trip."""
 LOOK_S = 1.0
 """How often one who follows a run looks whether it still has a driver."""
-BEFORE_LAUNCH = (Step.REQUESTED, Step.PREPARED, Step.PLACED)
 STATUSES = {status.value.lower(): status for status in RunStatus}
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Finished runs and the rows of those that are not, newest first; ``troubles`` are sentences for the user."""
+    """Finished runs and the rows of those that are not, newest first; ``told`` are sentences for the user."""
 
     runs: list[Run]
     unfinished: list[dict[str, Any]]
-    troubles: list[str]
+    told: list[str]
 
 
 def list_runs(
@@ -57,7 +53,7 @@ def list_runs(
     Raises:
         UserError: an unknown status.
     """
-    troubles = finish_ended(opened)
+    told = finish_ended(opened)
     wanted = None
     if status is not None:
         if status.lower() not in STATUSES:
@@ -72,9 +68,9 @@ def list_runs(
         left = None if limit is None else limit - len(unfinished)
         recorded = [] if left == 0 else opened.history.runs(limit=left, status=wanted)
         known = {run.run_id for run in recorded}  # one may be recorded just now
-        return Listing(recorded, [row for row in unfinished if row["run_id"] not in known], troubles)
+        return Listing(recorded, [row for row in unfinished if row["run_id"] not in known], told)
     runs = sorted(_with_metric(opened, best.lstrip("-"), wanted), key=lambda r: _last(r, best), reverse=best[0] != "-")
-    return Listing(runs[:limit] if limit else runs, [], troubles)
+    return Listing(runs[:limit] if limit else runs, [], told)
 
 
 def _with_metric(opened: Opened, name: str, status: RunStatus | None) -> list[Run]:
@@ -91,27 +87,6 @@ def _with_metric(opened: Opened, name: str, status: RunStatus | None) -> list[Ru
 def _last(run: Run, name: str) -> Any:
     metric = run.record.metrics.get(name.lstrip("-"))
     return None if metric is None else metric.last
-
-
-def unfinished_row(entry: JournalEntry) -> dict[str, Any]:
-    """What is known of a run that is not in the history yet; a damaged entry is a row that says so."""
-    try:
-        request = entry.request()
-        status, note = status_of(entry)
-    except (UserError, OSError) as error:
-        return {
-            "run_id": entry.run_id, "run_number": None, "status": RunStatus.NOT_STARTED, "script": "",
-            "target": "", "note": str(error).replace("\n", " "),
-        }  # fmt: skip
-    return {
-        "run_id": request.run_id,
-        "run_number": request.run_number,
-        "status": status,
-        "script": request.script,
-        "target": request.target,
-        "created": request.created,
-        "note": note,
-    }
 
 
 def ancestor_row(run: Run) -> dict[str, Any]:
@@ -178,6 +153,30 @@ def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run |
     return entry
 
 
+def shown(opened: Opened, name: str) -> Run | dict[str, Any]:
+    """What there is to show of a run: the run itself, or the row of one that is not finished. That it cannot be looked
+    at where it runs is a part of the row, no error.
+
+    Raises:
+        UserError: no run, or several, have that name, or its entry in the journal is damaged.
+    """
+    name = counted(opened, name)
+    entry = unfinished_named(opened, name)
+    if entry is None:
+        return opened.history.find(name)
+    with contextlib.suppress(FileNotFoundError):  # it is recorded just now
+        entry.request()
+    away: dict[str, str] = {}
+    trouble = ""
+    try:
+        go_on(opened, entry, away=away)
+    except UserError as error:
+        trouble = error.what.replace("\n", " ")
+    row = unfinished_row(entry, trouble or "".join(f"an answer: {what}" for what in away.values()))
+    recorded = opened.history.run(entry.run_id) if row["status"].is_terminal else None
+    return recorded or (row if entry.is_there else opened.history.find(entry.run_id))
+
+
 def counted(opened: Opened, name: str) -> str:
     """The run id that ``@`` or ``@2`` stands for, unfinished runs counted; any other name as it is."""
     count = name[1:] or "1"
@@ -237,7 +236,7 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
             with entry.driven():
                 run = prepare_drive(opened, entry, watcher)
                 _catch_up(run, reader)
-                finish(run)
+                finish(opened, run)
                 return opened.history.find(entry.run_id)
         except FileNotFoundError:  # whoever drove it was faster than our next look
             for block in _rest(opened, entry.run_id, CONSOLE_FILE, reader.offset if reader else 0):
@@ -262,6 +261,15 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
             for block in blocks:
                 watcher.console(block)
             time.sleep(WAIT_S)
+
+
+def is_rerun(opened: Opened, name: str) -> bool:
+    """Whether a run, finished or not, is one that a verdict is given on."""
+    entry = unfinished_named(opened, name)
+    if entry is not None:
+        with contextlib.suppress(FileNotFoundError):  # it is recorded just now
+            return entry.request().rerun_of is not None
+    return opened.history.find(entry.run_id if entry else name).record.rerun_of is not None
 
 
 def is_queued(opened: Opened, run_id: str) -> bool:
@@ -300,7 +308,8 @@ def _catch_up(run: Drive, reader: ConsoleReader | None) -> None:
 
 
 def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord | None:
-    """Cancel an unfinished run: its whole process tree is gone when this returns. ``None``: it was already over.
+    """Cancel an unfinished run: its whole process tree is gone when this returns. The record says whether that is what
+    ended it; ``None``: nothing can be known of it any more, its entry was damaged and is gone.
 
     With ``give_up`` a run whose target does not answer is ended all the same; what lies there stays, or even goes on.
 
@@ -322,8 +331,9 @@ def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord
         entry.discard()
         return None
     try:
-        if run is not None and (run.state.step is Step.LAUNCHED or _was_started(run)):
+        if run is not None and runs_now(run):
             run.target.launcher.cancel(run.target.host, run.folder, run.state.handle)
+            entry.note_cancel_reached()
     except TargetError as error:
         if not give_up:
             later = f"The cancel is kept, and done when there is an answer; to see it: amltool wait {entry.run_id}"
@@ -331,11 +341,6 @@ def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord
             raise TargetError(error.what, f"{later}\n{gone}") from error
         entry.give_up()
     return wait_for(opened, entry.run_id, Silent()).record
-
-
-def _was_started(run: Drive) -> bool:
-    seen = run.target.launcher.observe(run.target.host, run.folder, run.state.handle)
-    return seen.state is LaunchState.RUNNING
 
 
 def console_of(
@@ -398,56 +403,3 @@ def is_running(entry: JournalEntry) -> bool:
         state = entry.state()
         return list(Step).index(state.step) <= list(Step).index(Step.LAUNCHED) and entry.is_there
     return False
-
-
-def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
-    """The verified content of one artifact, in blocks.
-
-    Raises:
-        UserError: the run has no such artifact, or another clone keeps it.
-    """
-    artifact = next((artifact for artifact in artifacts_of(opened, run) if artifact.path == path), None)
-    if artifact is None:
-        raise UserError(
-            f"Cannot find the artifact '{path}' with run_id '{run.run_id}'", f"See: amltool outputs {run.run_id}"
-        )
-    store = open_store(artifact.store, opened.git.layout.store)
-    try:
-        with store.open(artifact.sha256) as stream:
-            while block := stream.read(1 << 20):
-                yield block
-    except KeyError:
-        raise UserError(
-            f"The artifact '{path}' of run {run.run_id} is not in this clone: {run.record.user or 'another user'} "
-            f"made it on {run.record.host or 'another machine'}.",
-            "Get it from there; a shared artifact store (artifact_store in aml_config/project.yml) keeps it for all.",
-        ) from None
-
-
-def artifacts_of(opened: Opened, run: Run) -> list[Artifact]:
-    """Every artifact of a run, also where the record only names a list.
-
-    Raises:
-        UserError: the list is kept in another clone.
-    """
-    listed = run.record.artifacts
-    if not isinstance(listed, LongList):
-        return list(listed)
-    content = kept_content(opened, run, listed.sha256)
-    if content is None:
-        raise UserError(
-            f"The list of artifacts of run {run.run_id} is not in this clone.",
-            "Ask for it in the clone that made the run, or share an artifact store.",
-        )
-    return msgspec.json.decode(content, type=list[Artifact])
-
-
-def kept_content(opened: Opened, run: Run, sha256: str) -> bytes | None:
-    """What a run keeps under a digest that its record names (a lock, a long list); ``None`` where it is not here."""
-    listed = run.record.artifacts
-    known = [] if isinstance(listed, LongList) else [artifact.store for artifact in listed]
-    for address in dict.fromkeys([*known, opened.project.settings.artifact_store, None]):
-        store = open_store(address, opened.git.layout.store)
-        with contextlib.suppress(KeyError), store.open(sha256) as stream:
-            return stream.read()
-    return None

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from amltool.artifact import Artifact
-from amltool.commands.looking import artifact_content, artifacts_of
+from amltool.commands.artifacts import artifact_content, artifacts_of
 from amltool.commands.opening import Opened
 from amltool.errors import DamagedError, UserError
 from amltool.files import no_space

@@ -4,51 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from amltool.commands.comparing import lock_content
-from amltool.commands.looking import artifacts_of
+from amltool.commands.judging import Rerun, judged
 from amltool.commands.opening import Opened
-from amltool.commands.submit import Submission, submit
-from amltool.commands.verdicts import Tolerances, VerdictReport, compare_runs
+from amltool.commands.submit import Submission, Submitted, submit
 from amltool.errors import UserError
 from amltool.layout import FETCH_HISTORY
-from amltool.run import Run, VerdictEvent, timestamp
+from amltool.run import EXACTLY, Run, Tolerances
 from amltool.targets.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerunOptions:
-    """How to run again: another target, and how much a metric may differ (relative, absolute)."""
+    """How to run again: on another target, for so many seconds at most, and what its verdict lets pass."""
 
     target: str | None = None
-    rtol: float = 0.0
-    atol: float = 0.0
+    tolerances: Tolerances = EXACTLY
     timeout_s: float | None = None
-    ignored_outputs: tuple[str, ...] = ()
-    ignored_metrics: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rerun:
-    """A run that was run again, and what came of it."""
-
-    original: Run
-    rerun: Run
-    report: VerdictReport
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``rerun --json`` prints (DESIGN 5)."""
-        return {**self.report.to_json(), "run_id": self.rerun.run_id, "rerun_of": self.original.run_id}
 
 
 def rerun(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher) -> Rerun:
-    """Run a recorded run again and record the verdict as an event on both.
+    """Run a recorded run again and follow it to its end; the verdict is recorded as an event on both.
 
     Raises:
         UserError: its snapshot is not here, or the target cannot run it.
-        Interrupted: Ctrl-C; the rerun lives on, and its verdict is left open.
+        Interrupted: Ctrl-C; the rerun lives on, and whoever records it records its verdict.
     """
+    submitted = begin(opened, original, options, watcher)
+    found = None if submitted.record is None else judged(opened, submitted.record)
+    if found is None:
+        raise UserError(
+            f"There is no verdict on the rerun {submitted.run_id}: it or its original was deleted meanwhile.",
+            "See what there is: amltool runs",
+        )
+    return found
+
+
+def begin(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher, *, detach: bool = False) -> Submitted:
+    """Submit a recorded run again, as `submit` does; `rerun` has the rest."""
     record = original.record
     if opened.git.resolve(record.commit) is None:
         raise UserError(
@@ -68,65 +62,36 @@ def rerun(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
         prepare=True,
         lock=lock_content(opened, original),
         rerun_of=record.run_id,
+        tolerances=options.tolerances,
     )
-    submitted = submit(opened, wanted, watcher)
-    if submitted.record is None:
-        raise UserError(f"The rerun {submitted.run_id} was not followed to its end.", "Wait for it: amltool wait @")
-    again = opened.history.find(submitted.run_id)
-    report = judge(opened, original, again, options)
-    opened.history.verdict(
-        VerdictEvent(
-            run_id=record.run_id,
-            rerun=again.run_id,
-            at=timestamp(),
-            verdict=report.verdict.value,
-            causes=list(report.causes),
-        )
-    )
-    return Rerun(original, opened.history.find(again.run_id), report)
+    return submit(opened, wanted, watcher, detach=detach)
 
 
-def judge(opened: Opened, original: Run, again: Run, options: RerunOptions) -> VerdictReport:
-    """The verdict of one run on another."""
-    return compare_runs(
-        original.record,
-        again.record,
-        Tolerances(options.rtol, options.atol, options.ignored_outputs, options.ignored_metrics),
-        artifacts=(artifacts_of(opened, original), artifacts_of(opened, again)),
-        locks=(lock_content(opened, original), lock_content(opened, again)),
-        script=script_text(opened, original),
-    )
-
-
-def script_text(opened: Opened, run: Run) -> bytes | None:
-    """The script of a run as it stands in its commit, ``None`` where it cannot be read."""
-    record = run.record
-    parts = [part for part in (record.project.path, record.source_directory, record.script) if part != "."]
-    exit_code, stdout, _ = opened.git.ask("cat-file", "blob", f"{record.commit}:{'/'.join(parts)}")
-    return stdout if exit_code == 0 else None
-
-
-def rerun_commit(
+def rerun_all(
     opened: Opened,
-    revision: str,
+    originals: Sequence[Run],
     options: RerunOptions,
     watcher: Watcher,
     on_each: Callable[[Rerun], None],
 ) -> list[Rerun]:
-    """Repeat every recorded run (reruns excepted) whose commit or base commit a revision names, oldest first."""
+    """Run each of these again, one after the other; ``on_each`` is told of each once it is over."""
+    done: list[Rerun] = []
+    for original in originals:
+        done.append(rerun(opened, original, options, watcher))
+        on_each(done[-1])
+    return done
+
+
+def runs_of(opened: Opened, revision: str) -> list[Run]:
+    """Every recorded run (reruns excepted) whose commit or base commit a revision names, oldest first.
+
+    Raises:
+        UserError: there is no such revision, or no run of it.
+    """
     commit = opened.git.resolve(revision)
     if commit is None:
         raise UserError(f"There is no commit {revision!r}.", "Name one that `git log` shows.")
     originals = [run for run in opened.history.runs_of_commit(commit) if run.record.rerun_of is None]
     if not originals:
         raise UserError(f"No run of commit {commit[:12]} is recorded.", "See: amltool runs")
-    done: list[Rerun] = []
-    for original in sorted(originals, key=lambda run: run.run_id):
-        done.append(rerun(opened, original, options, watcher))
-        on_each(done[-1])
-    return done
-
-
-def all_same(reruns: Sequence[Rerun]) -> bool:
-    """Whether every rerun reproduced its original, or came within the tolerance."""
-    return all(item.report.verdict.is_same for item in reruns)
+    return sorted(originals, key=lambda run: run.run_id)

@@ -26,7 +26,7 @@ from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
 from amltool.launchers.base import Expected, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout
-from amltool.run import RunRecord, RunStatus, new_run_id, timestamp
+from amltool.run import EXACTLY, RunRecord, RunStatus, Tolerances, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
 from amltool.targets.base import Drive, Target, drive, labels_of
@@ -40,7 +40,8 @@ SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asks for; everything left out comes from the project's configuration.
 
-    ``prepare``: build the environment whatever the run configuration says; ``lock``: from this lock.
+    ``prepare``: build the environment whatever the run configuration says; ``lock``: from this lock. ``tolerances``
+    are those of the verdict on ``rerun_of``.
     """
 
     script: str | None = None
@@ -57,6 +58,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     lock: bytes | None = None
     base_commit: str | None = None
     rerun_of: str | None = None
+    tolerances: Tolerances = EXACTLY
     sweep_id: str | None = None
 
 
@@ -200,7 +202,7 @@ def start(
             if not (detach and _is_queued(run)):
                 drive(run, until=Step.LAUNCHED)
             if not detach:
-                record = finish(run)
+                record = finish(opened, run)
                 kept_in = None if run.request.tracked else str(run.folder.work)
                 return Submitted(entry.run_id, record, kept_in)
         except Exception as error:
@@ -315,6 +317,7 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         keep_run_folders=settings.keep_run_folders,
         prepare=wanted.prepare or configuration.prepare_environment,
         rerun_of=wanted.rerun_of,
+        tolerances=wanted.tolerances,
         sweep_id=wanted.sweep_id,
         tracked=configuration.tracked_run if wanted.tracked is None else wanted.tracked,
     )

@@ -16,28 +16,12 @@ from typing import Any
 
 from amltool.artifact import Artifact, Metric, Omission
 from amltool.commands.causes import Evidence, likely_causes
-from amltool.run import LongList, RunRecord, RunStatus, Verdict
+from amltool.run import EXACTLY, LongList, RunRecord, RunStatus, Tolerances, Verdict
 
 OUTPUTS = "outputs/"
 ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED})
 PLOT_NAME = re.compile(r"_\d{9,11}(?=\.png$)")
 """A logged plot is named after the second it was drawn in (WORKBENCH 3.2), which says nothing about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerances:
-    """How much a number may differ: ``atol + rtol * |original|``; and what is not to count, as file patterns."""
-
-    rtol: float = 0.0
-    atol: float = 0.0
-    ignored_outputs: tuple[str, ...] = ()
-    ignored_metrics: tuple[str, ...] = ()
-
-    def within(self, original: float, rerun: float) -> bool:
-        try:
-            return abs(rerun - original) <= self.atol + self.rtol * abs(original)
-        except OverflowError:  # a whole number too large for a float
-            return False
 
 
 class Finding(str, Enum):
@@ -101,7 +85,7 @@ class VerdictReport:
 def compare_runs(
     original: RunRecord,
     rerun: RunRecord,
-    tolerances: Tolerances = Tolerances(),
+    tolerances: Tolerances = EXACTLY,
     *,
     artifacts: tuple[Sequence[Artifact] | None, Sequence[Artifact] | None] = (None, None),
     locks: tuple[bytes | None, bytes | None] = (None, None),

@@ -2,8 +2,8 @@
 
 One folder a run: ``request.json`` (what was asked for; never changes), ``state.json`` (the last finished step and what
 it left; rewritten whole), ``lock`` (held by whoever drives the run), ``cancel`` (somebody asked to cancel it),
-``given-up`` (nor waits for its host). Any later process can go on from there. No secret is in it: variables that hold
-one are references.
+``cancel-reached`` (it came to the run while that went on), ``given-up`` (nor waits for its host). Any later process can
+go on from there. No secret is in it: variables that hold one are references.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ from amltool.artifact import Artifact, Metric, Omission
 from amltool.errors import DamagedError, UserError
 from amltool.files import locked, no_space, write_whole
 from amltool.layout import LocalLayout
-from amltool.run import EnvironmentUsed, Exit, FolderFile, LongList, ProjectNames, RunStatus, SharedFolder
+from amltool.run import (
+    EXACTLY,
+    EnvironmentUsed,
+    Exit,
+    FolderFile,
+    LongList,
+    ProjectNames,
+    RunStatus,
+    SharedFolder,
+    Tolerances,
+)
 
 JOURNAL_VERSION = 1
 
@@ -76,6 +86,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     prepare: bool = True
     """Whether the environment may be built for this run."""
     rerun_of: str | None = None
+    tolerances: Tolerances = EXACTLY
+    """Of the verdict, where it is a rerun."""
     sweep_id: str | None = None
     tracked: bool = True
 
@@ -86,6 +98,10 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     v: int = JOURNAL_VERSION
     step: Step = Step.REQUESTED
     status: RunStatus = RunStatus.NOT_STARTED
+    since: str | None = None
+    """When it came to this status; nothing before the first step is done."""
+    waits_for: str = ""
+    """What its driver waits for, for people, where that is more than the next step."""
     handle: dict[str, Any] = {}
     host: str = ""
     environment: EnvironmentUsed = EnvironmentUsed()
@@ -104,8 +120,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 class JournalEntry:
     """One run's folder in the journal."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, held: contextlib.ExitStack | None = None) -> None:
         self.folder = folder
+        self._held = held
 
     @property
     def run_id(self) -> str:
@@ -156,7 +173,8 @@ class JournalEntry:
             BlockingIOError: another process drives it.
             FileNotFoundError: it is not in the journal any more.
         """
-        with locked(self.folder / "lock", wait=False):
+        held, self._held = self._held, None
+        with held or locked(self.folder / "lock", wait=False):
             if not self.is_there:
                 raise FileNotFoundError(self.folder)
             yield
@@ -179,6 +197,15 @@ class JournalEntry:
     @property
     def cancel_asked(self) -> bool:
         return (self.folder / "cancel").exists()
+
+    def note_cancel_reached(self) -> None:
+        """Leave word that the cancel came to the run while that went on: a run that is lost then was ended by it."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "cancel-reached").touch()
+
+    @property
+    def is_cancel_reached(self) -> bool:
+        return (self.folder / "cancel-reached").exists()
 
     def give_up(self) -> None:
         """Leave word that nobody waits any more for a host that does not answer; the run then ends without it."""
@@ -211,15 +238,21 @@ class Journal:
         self._layout = layout
 
     def add(self, request: RunRequest) -> JournalEntry:
-        """Write a run down before anything of it is done; durable when this returns."""
+        """Write a run down before anything of it is done; durable when this returns.
+
+        Its lock is held from the beginning, for the first that is to drive it: who looks at the run just then must not
+        be taken for its driver.
+        """
         folder = self._layout.journal_entry(request.run_id)
-        try:
-            folder.mkdir(parents=True)
-            write_whole(folder / "request.json", msgspec.json.encode(request), durable=True)
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise no_space(error, folder) from error
-        return JournalEntry(folder)
+        with contextlib.ExitStack() as held:
+            try:
+                folder.mkdir(parents=True)
+                held.enter_context(locked(folder / "lock"))
+                write_whole(folder / "request.json", msgspec.json.encode(request), durable=True)
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise no_space(error, folder) from error
+            return JournalEntry(folder, held.pop_all())
 
     def entries(self) -> list[JournalEntry]:
         """Oldest first; folders without a request are what a killed `add` or `discard` left, and are removed."""

@@ -29,7 +29,7 @@ from amltool.launchers.base import Exit, Expected, Launch, Launcher, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout, RunFolder
 from amltool.run import EnvironmentUsed, RunRecord, RunStatus, SharedFolder, timestamp
 from amltool.targets import placing
-from amltool.targets.canceling import CanceledError, UntilCanceled
+from amltool.targets.canceling import CanceledError, UntilCanceled, as_it_ended
 from amltool.targets.command import SeenByRun, check_spark_dependencies, command_of_run
 from amltool.targets.meanwhile import (
     BegunShare,
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from amltool.tracking.travel import Installed
 
 PREPARED_FILE = "prepared.json"
-FROM_OUTSIDE = "terminated by something other than amltool"
-"""Such as a host that ends what its users left when they log out (docs/az-ml.md)."""
 NOT_PREPARED = "The compute target is not prepared for the run configuration {}."
 """In the manner of the ancestor's messages; its own is not known (WORKBENCH 1.2)."""
 
@@ -125,8 +123,15 @@ class Drive(msgspec.Struct, kw_only=True):
 
     def done(self, step: Step, status: RunStatus, **changes: object) -> None:
         """Write down that a step is done and what it left."""
-        self.state = replace(self.state, step=step, status=status, **changes)
+        since = self.state.since if status is self.state.status else timestamp()
+        self.state = replace(self.state, step=step, status=status, since=since, waits_for="", **changes)
         self.entry.save(self.state)
+
+    def waits_for(self, what: str) -> None:
+        """Leave word, for who looks at the run meanwhile, of what it waits for; ``""``: for nothing any more."""
+        if what != self.state.waits_for:
+            self.state = replace(self.state, waits_for=what)
+            self.entry.save(self.state)
 
     def enter(self, status: RunStatus) -> None:
         """Say that the run has come to a status, before the work of it begins."""
@@ -143,6 +148,7 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
     order = list(Step)
     record = None
     outage: Outage | None = None
+    drive.waits_for("")  # a driver that died may have waited for something
     while order.index(drive.state.step) < order.index(until):
         try:
             step = _give_up if _is_canceled_before_start(drive) else _STEPS[drive.state.step]
@@ -197,7 +203,7 @@ def _end_unanswered(run: Drive) -> None:
 def _outage(run: Drive) -> Outage:
     from amltool.targets.following import Outage
 
-    return Outage(run.watcher)
+    return Outage(run.watcher, run.waits_for)
 
 
 def _is_canceled_before_start(run: Drive) -> bool:
@@ -371,15 +377,8 @@ def _follow(run: Drive) -> None:
     from amltool.targets.following import follow
 
     seen = follow(run)
-    end = seen.exit or Exit(reason="the run's folder is gone from its host")
-    if end.canceled and not run.entry.cancel_asked:
-        end = replace(end, reason=FROM_OUTSIDE)
-    end = replace(
-        end,
-        canceled=end.canceled or run.entry.cancel_asked,
-        started=end.started or run.state.launched,
-        ended=end.ended or timestamp(),
-    )
+    end = as_it_ended(seen, run.entry)
+    end = replace(end, started=end.started or run.state.launched, ended=end.ended or timestamp())
     run.done(Step.ENDED, RunStatus.FINALIZING, end=end)
     run.forgetting = threading.Thread(target=_forget, args=(run,), daemon=True)
     run.forgetting.start()

@@ -1,15 +1,43 @@
-"""A cancel that is asked for while a run is prepared or placed: it is seen while that goes on, not only at its end."""
+"""A cancel: one that is asked for while a run is prepared or placed is seen while that goes on, not only at its end;
+one that comes to a run which ended by itself did not end it."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from amltool.launchers.base import Exit, LaunchState, Observation
+
 if TYPE_CHECKING:
+    from amltool.history.journal import JournalEntry
     from amltool.run import RunStatus
     from amltool.targets.base import Drive
 
 LOOK_EVERY_S = 0.2
+FROM_OUTSIDE = "terminated by something other than amltool"
+"""Such as a host that ends what its users left when they log out (docs/az-ml.md)."""
+ENDED_FIRST = "it had ended by itself before the cancel reached it"
+GONE = "the run's folder is gone from its host"
+
+
+def as_it_ended(seen: Observation, entry: JournalEntry) -> Exit:
+    """How a run ended, with the reason where a cancel, or that it came too late, is the reason.
+
+    What the run's folder says of it is true, whenever we asked: ``canceled`` stands there only if the command still ran
+    when the cancel came to it (`amltool.tracking.supervision`). A lost run, which says nothing, was ended by a cancel
+    that came to it. No clock of another machine counts.
+    """
+    end = seen.exit or Exit(reason=GONE)
+    if seen.state is not LaunchState.ENDED and entry.is_cancel_reached:
+        end = replace(end, canceled=True)
+    if end.canceled:
+        return end if entry.cancel_asked else replace(end, reason=FROM_OUTSIDE)
+    # a reason to cancel it that is written there is that of a submit that failed: nobody else wanted it
+    if entry.cancel_asked and not entry.cancel_reason and not end.reason:
+        return replace(end, reason=ENDED_FIRST)
+    return end
 
 
 class CanceledError(Exception):

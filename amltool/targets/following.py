@@ -10,6 +10,7 @@ from amltool.hosts.streaming import watching
 from amltool.launchers.base import LaunchState, Observation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import PurePosixPath
 
     from amltool.hosts.base import Host
@@ -40,7 +41,7 @@ def follow(run: Drive) -> Observation:
     """
     target, launcher = run.target, run.target.launcher
     console, run.console = run.console or ConsoleReader(target.host, run.folder, run.console_offset), None
-    outage = Outage(run.watcher)
+    outage = Outage(run.watcher, run.waits_for)
     canceled = kept = False
     begun = time.monotonic()
     while True:
@@ -53,6 +54,7 @@ def follow(run: Drive) -> Observation:
                 return seen
             if run.entry.cancel_asked and not canceled:
                 launcher.cancel(target.host, run.folder, run.state.handle)
+                run.entry.note_cancel_reached()
                 canceled = True
         except TargetError as error:
             if run.entry.is_given_up:
@@ -80,15 +82,17 @@ def _seen(run: Drive, console: ConsoleReader, age_s: float) -> Observation:
 
 
 class Outage:
-    """A time during which a target does not answer."""
+    """A time during which a target does not answer; ``note`` is told what is waited for, and ``""`` at its end."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, note: Callable[[str], None] = lambda _: None) -> None:
         self._watcher = watcher
+        self._note = note
         self._pause_s = 0.0
 
     def goes_on(self, error: TargetError) -> None:
         """It did not answer: says so once, and returns when it is time to try again."""
         if not self._pause_s:
+            self._note(f"an answer: {error.what}")
             self._watcher.say(f"{error.what} The run may go on there; waiting for an answer (Ctrl-C stops waiting).")
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s or FIRST_PAUSE_S)
         time.sleep(self._pause_s)
@@ -96,6 +100,7 @@ class Outage:
     def is_over(self) -> None:
         """It answered."""
         if self._pause_s:
+            self._note("")
             self._watcher.say("It answers again.")
         self._pause_s = 0.0
 

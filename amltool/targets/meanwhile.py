@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from amltool.files import no_space
+from amltool.hosts.local import seen_from_here
 from amltool.hosts.streaming import watching
 from amltool.targets.shared_folder import list_shared_folder
 
@@ -69,7 +70,7 @@ def make_share(host: Host, share: PurePosixPath) -> None:
     try:
         host.make_folder(share)
     except OSError as error:
-        raise no_space(error, str(share)) from error
+        raise no_space(error, seen_from_here(host, share)) from error
 
 
 def share_at_start(run: Drive) -> list[FolderFile]:

@@ -6,6 +6,7 @@ it. No path and no variable of this machine reaches the run.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -101,19 +102,23 @@ class Machine:
         self.host = _host(compute)
         self._has_placed = False
         self._placing: PlacingThere | None = None
+        self._installed: Installed | None = None
+        self._installing = threading.Lock()
 
     @cached_property
     def tracking(self) -> Installed:
         """Where what travels with runs lies there, or will lie once it is `installed`."""
         return travel.at(HostLayout(self.host.root).tracking(travel.digest(travel.files())))
 
-    @cached_property
+    @property
     def installed(self) -> Installed:
-        """What travels with runs, put there at the first need."""
-        try:
-            return travel.install(self.host)
-        except OSError as error:
-            raise no_space(error, f"{self.host.root} on {self.host.name}") from error
+        """What travels with runs, put there at the first need: a snapshot and a container may need it at once."""
+        with self._installing:
+            try:
+                self._installed = self._installed or travel.install(self.host)
+            except OSError as error:
+                raise no_space(error, f"{self.host.root} on {self.host.name}") from error
+            return self._installed
 
     @property
     def bootstrap(self) -> PurePosixPath:

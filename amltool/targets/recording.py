@@ -53,7 +53,7 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
 
 
 def final_status(state: RunState) -> RunStatus:
-    """What a run that ended came to: canceled when somebody asked for it, completed only with exit code 0."""
+    """What a run that ended came to: canceled when a cancel ended it, completed only with exit code 0."""
     if state.end.canceled:
         return RunStatus.CANCELED
     return RunStatus.COMPLETED if state.end.exit_code == 0 else RunStatus.FAILED

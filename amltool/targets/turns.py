@@ -39,15 +39,6 @@ SURE_S = 20.0
 KEEP_S = 10.0
 """How often a run that has its turn says that its start is still to come."""
 ANSWER_S = 30.0
-_PROGRAM = (
-    "import os, sys, types\n"
-    "room = os.statvfs(sys.argv[1])\n"  # as bootstrap.py does it, and for the same reason
-    "sys.dont_write_bytecode = room.f_bavail * room.f_frsize < 16 << 20\n"
-    "package = sys.modules['amltool_turns'] = types.ModuleType('amltool_turns')\n"
-    "package.__path__ = [sys.argv[1]]\n"
-    "from amltool_turns.turns import main\n"
-    "main(sys.argv[2:])"
-)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -56,6 +47,7 @@ class Answer(msgspec.Struct, frozen=True):
     has_turn: bool
     under_way: int | None = None
     ahead: int | None = None
+    behind: str = ""
     elsewhere: str = ""
 
 
@@ -96,6 +88,7 @@ def has_turn(run: Drive, *, patient: bool = True) -> bool:
     if not turn.is_queued:
         _queue(run, answer)
         turn.is_queued = True
+    run.waits_for(_its_turn(run, answer))
     if not _free_elsewhere(run, turn, answer) and patient:
         longest = LONGEST_PAUSE_S if answer.ahead else LONGEST_PAUSE_NEXT_S
         turn.pause_s = min(longest, 1.5 * turn.pause_s or FIRST_PAUSE_S)
@@ -120,6 +113,14 @@ def _queue(run: Drive, answer: Answer) -> None:
         waiting = f", and {answer.ahead} wait before this one" if answer.ahead else ""
         of = f"{answer.under_way} of {run.target.max_concurrent_runs} runs of {run.target.name}"
         run.watcher.say(f"Queued: {of} are under way{waiting} (maxConcurrentRuns).")
+
+
+def _its_turn(run: Drive, answer: Answer) -> str:
+    """What a queued run waits for, for who looks at it meanwhile."""
+    named = answer.behind.split()
+    more = (answer.under_way or 0) + (answer.ahead or 0) - len(named)
+    behind = f", behind {', '.join(named)}" if named else ""
+    return f"its turn on {run.target.name} (maxConcurrentRuns){behind}" + (f" and {more} more" if more > 0 else "")
 
 
 def _pause(run: Drive, seconds: float) -> None:
@@ -204,8 +205,7 @@ def _said(host: Host, words: list[str]) -> bytes:
 
 def _run(host: Host, words: list[str]) -> CommandResult:
     there = travel.at(HostLayout(host.root).tracking(_digest()))
-    package = str(there.bootstrap.parent)
-    return host.run(["python3", "-I", "-S", "-c", _PROGRAM, package, *words], timeout_s=ANSWER_S)
+    return host.run(["python3", "-I", "-S", str(there.bootstrap), "turns", *words], timeout_s=ANSWER_S)
 
 
 @cache

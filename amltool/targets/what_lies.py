@@ -11,6 +11,7 @@ import msgspec
 
 from amltool.files import no_space
 from amltool.hosts.base import Host
+from amltool.hosts.local import seen_from_here
 from amltool.hosts.looking import told
 from amltool.layout import HostLayout, RunFolder
 
@@ -90,7 +91,7 @@ def say_what_it_uses(host: Host, folder: RunFolder, environment: str, library: P
     try:
         host.write(folder.uses, msgspec.json.encode(Uses(environment, library.name if is_there else "")))
     except OSError as error:
-        raise no_space(error, str(folder.path)) from error
+        raise no_space(error, seen_from_here(host, folder.path)) from error
 
 
 def look(host: Host) -> WhatLies:

@@ -14,7 +14,8 @@ from amltool.tasks.connecting import attach, detach  # noqa: E402
 from amltool.tasks.hooks import hooks  # noqa: E402
 from amltool.tasks.looking import check_history, compare, outputs, restore, runs, show  # noqa: E402
 from amltool.tasks.projects import check, clean, doctor, init, prepare, runconfig, targets  # noqa: E402
-from amltool.tasks.running import cancel, logs, rerun, submit, wait  # noqa: E402
+from amltool.tasks.rerunning import rerun  # noqa: E402
+from amltool.tasks.running import cancel, logs, submit, wait  # noqa: E402
 
 history = Collection("history")
 history.add_task(check_history)

@@ -39,8 +39,8 @@ def runs(
     shown = None if query is not None or limit <= 0 else limit
     only = json or query is not None  # of what is not recorded yet there is no more than a row
     listing = list_runs(open_project(), limit=shown, status=status, best=best, recorded_only=only)
-    for trouble in listing.troubles:
-        TerminalWatcher().say(trouble)
+    for sentence in listing.told:
+        TerminalWatcher().say(sentence)
     if query is not None:
         result = query_runs(listing.runs, query)
         print_json(result) if json else print(query_text(result))
@@ -52,21 +52,17 @@ def runs(
 
 @task(help={"run": RUN_HELP, "json": JSON_HELP})
 def show(context: Context, run: str = "@", *, json: bool = False) -> None:
-    """Show one run: what ran, where, how it ended, metrics, artifacts, verdicts."""
-    from amltool.commands.looking import find_run, unfinished_row
+    """Show one run: what ran, where, how it ended, metrics, artifacts, verdicts; or how far it is."""
+    from amltool.commands.looking import shown
     from amltool.commands.opening import open_project
     from amltool.render import run_text, unfinished_text
     from amltool.run import Run
 
-    opened = open_project()
-    found = find_run(opened, run)
-    if not isinstance(found, Run):
-        row = unfinished_row(found)
-        if found.is_there:
-            print_json(row) if json else print(unfinished_text(row))
-            return
-        found = opened.history.find(found.run_id)  # it was recorded just now
-    print_json(found.to_json()) if json else print(run_text(found))
+    found = shown(open_project(), run)
+    if isinstance(found, Run):
+        print_json(found.to_json()) if json else print(run_text(found))
+    else:
+        print_json(found) if json else print(unfinished_text(found))
 
 
 @task(

@@ -1,4 +1,4 @@
-"""Tasks that run something: submit, wait, logs, cancel, rerun."""
+"""Tasks about one run on its way: submit, wait, logs, cancel."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from amltool.tasks.watching import (
     TerminalWatcher,
     ending_line,
     outcome_of,
+    outcome_of_verdict,
     print_json,
     second_interrupt,
     write_bytes,
 )
 
 if TYPE_CHECKING:
+    from amltool.commands.judging import Rerun
     from amltool.commands.opening import Opened
-    from amltool.commands.submit import Submission
+    from amltool.commands.submit import Submission, Submitted
+    from amltool.run import RunRecord
 
 JSON_HELP = "one JSON document on standard output, nothing else there"
 RUN_HELP = "a run: unique prefix or suffix of its id, @ for the newest, @2 for the one before"
@@ -70,7 +73,7 @@ def submit(
         require_clean=True if clean else None,
         source_directory=source_directory,
         variables=_variables(set),
-        timeout_s=_seconds(timeout),
+        timeout_s=seconds(timeout),
         tracked=False if untracked else None,
     )
     return _submit(open_project(), wanted, detach=detach, json=json)
@@ -88,7 +91,8 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
     return variables
 
 
-def _seconds(timeout: float | None) -> float | None:
+def seconds(timeout: float | None) -> float | None:
+    """A time-out as it was given. Raises UserError where it is none."""
     from amltool.errors import UserError
 
     if timeout is not None and not timeout > 0:
@@ -103,16 +107,12 @@ def _submit(opened: Opened, wanted: Submission, *, detach: bool, json: bool) -> 
     watcher = TerminalWatcher(json=json)
     try:
         submitted = submit(opened, wanted, watcher, detach=detach)
-    except Interrupted as interrupted:
-        return _interrupted(opened, interrupted.run_id, watcher)
+    except Interrupted as stopped:
+        return interrupted(opened, stopped.run_id, watcher)
     finally:
         watcher.close()
     if submitted.record is None:
-        on = "starts" if submitted.status.value == "Queued" else "goes on"
-        watcher.say(
-            f"RunId: {submitted.run_id}\nThe run {on} by itself. "
-            f"Follow it: amltool logs -f {submitted.run_id}; cancel it: amltool cancel {submitted.run_id}"
-        )
+        watcher.say(detached_line(submitted))
         if json:
             print_json({"run_id": submitted.run_id, "status": submitted.status.value})
         return Outcome(ExitCode.DONE)
@@ -122,28 +122,37 @@ def _submit(opened: Opened, wanted: Submission, *, detach: bool, json: bool) -> 
     return outcome_of(submitted.record)
 
 
-def _interrupted(opened: Opened, run_id: str | None, watcher: TerminalWatcher) -> Outcome:
+def detached_line(submitted: Submitted) -> str:
+    """That a run goes on without us, and how to come back to it."""
+    on = "starts" if submitted.status.value == "Queued" else "goes on"
+    return (
+        f"RunId: {submitted.run_id}\nThe run {on} by itself. "
+        f"Follow it: amltool logs -f {submitted.run_id}; cancel it: amltool cancel {submitted.run_id}"
+    )
+
+
+def interrupted(opened: Opened, run_id: str | None, watcher: TerminalWatcher) -> Outcome:
+    """What a Ctrl-C leaves: the run, which a second one cancels."""
     from amltool.commands.looking import cancel_run, is_queued
 
     if run_id is None:
         watcher.say("\nInterrupted: nothing was started.")
         return Outcome(ExitCode.INTERRUPTED)
     on = "stays queued and starts by itself" if is_queued(opened, run_id) else "goes on without us"
-    watcher.say(
+    said = (
         f"\nRun {run_id} {on}. Follow it: amltool logs -f {run_id}\n"
         f"Cancel it: Ctrl-C again within two seconds, or later: amltool cancel {run_id}"
     )
-    with second_interrupt() as pressed:
+    with second_interrupt(lambda: watcher.say(said)) as pressed:
         if pressed:
             watcher.say("Canceling ...")
-            cancel_run(opened, run_id)
-            watcher.say("Experiment run canceled successfully.")
+            watcher.say(_canceled_line(cancel_run(opened, run_id)))
     return Outcome(ExitCode.INTERRUPTED)
 
 
 @task(help={"run": RUN_HELP, "json": JSON_HELP})
 def wait(context: Context, run: str = "@", *, json: bool = False) -> Outcome:
-    """Follow a run to its end; goes on with one whose submit was interrupted or killed."""
+    """Follow a run to its end, and a rerun to its verdict; goes on with one whose submit was interrupted or killed."""
     from amltool.commands.looking import counted, unfinished_named, wait_for
     from amltool.commands.opening import open_project
 
@@ -154,13 +163,26 @@ def wait(context: Context, run: str = "@", *, json: bool = False) -> Outcome:
     try:
         found = wait_for(opened, run, watcher)
     except KeyboardInterrupt:
-        return _interrupted(opened, entry.run_id if entry else None, watcher)
+        return interrupted(opened, entry.run_id if entry else None, watcher)
     finally:
         watcher.close()
     watcher.say(ending_line(found.record))
+    again = _verdict_on(opened, found.record)
     if json:
         print_json(found.to_json())
-    return outcome_of(found.record)
+    elif again is not None:
+        from amltool.render import verdict_text
+
+        print(verdict_text(again.report))
+    return outcome_of(found.record) if again is None else outcome_of_verdict(again.report.verdict)
+
+
+def _verdict_on(opened: Opened, record: RunRecord) -> Rerun | None:
+    if record.rerun_of is None:
+        return None
+    from amltool.commands.judging import judged
+
+    return judged(opened, record)
 
 
 @task(
@@ -185,7 +207,7 @@ def logs(
     json: bool = False,
 ) -> None:
     """Print what a run printed, or one of its log files."""
-    from amltool.commands.looking import console_of
+    from amltool.commands.looking import console_of, counted
     from amltool.commands.opening import open_project
     from amltool.errors import UserError
 
@@ -194,7 +216,25 @@ def logs(
         return
     if json:
         raise UserError("What a run printed is no JSON document.", "Leave --json out, or give --list, too.")
-    write_bytes(console_of(open_project(), run, follow=follow, path=path, watcher=TerminalWatcher()))
+    opened, watcher = open_project(), TerminalWatcher()
+    run = counted(opened, run) if follow else run  # its verdict, and no other run's
+    write_bytes(console_of(opened, run, follow=follow, path=path, watcher=watcher))
+    if follow:
+        _tell_verdict(opened, run, watcher)
+
+
+def _tell_verdict(opened: Opened, run: str, watcher: TerminalWatcher) -> None:
+    """Who followed a rerun to its end is told what came of it."""
+    from amltool.commands.looking import is_rerun, wait_for
+    from amltool.targets.watcher import Silent
+
+    if not is_rerun(opened, run):
+        return
+    again = _verdict_on(opened, wait_for(opened, run, Silent()).record)
+    if again is not None:
+        from amltool.render import verdict_text
+
+        watcher.say(verdict_text(again.report))
 
 
 def _files_of_run(run: str, to: str | None, *, follow: bool, json: bool) -> None:
@@ -212,78 +252,25 @@ def _files_of_run(run: str, to: str | None, *, follow: bool, json: bool) -> None
 
 
 @task(help={"run": RUN_HELP, "give_up": "end it here also when its machine does not answer, and may never again"})
-def cancel(context: Context, run: str = "@", *, give_up: bool = False) -> None:
+def cancel(context: Context, run: str = "@", *, give_up: bool = False) -> Outcome:
     """Cancel a run: its whole process tree is gone when this returns."""
     from amltool.commands.looking import cancel_run
     from amltool.commands.opening import open_project
 
     record = cancel_run(open_project(), run, give_up=give_up)
-    if record is not None and give_up and record.reason:
+    is_over = record is None or record.status.value == "Canceled"
+    if is_over and record is not None and give_up and record.reason:
         TerminalWatcher().say(
             f"Run {record.run_id} is recorded as {record.status.value} ({record.reason}). "
             f"When its machine is back: amltool clean --target {record.target}"
         )
-        return
-    TerminalWatcher().say("Experiment run canceled successfully.")
+    else:
+        TerminalWatcher().say(_canceled_line(record))
+    return Outcome(ExitCode.DONE if is_over else ExitCode.MISTAKE)
 
 
-@task(
-    short={"target": "t"},
-    help={
-        "run": RUN_HELP,
-        "target": "another compute target than the original's",
-        "commit": "repeat every recorded run of this commit",
-        "rtol": "how much a metric may differ, relative to the original's",
-        "atol": "how much a metric may differ, absolute",
-        "ignore_output": "a file pattern of outputs that may differ; may be given several times",
-        "ignore_metric": "a metric that may differ; may be given several times",
-        "timeout": "end the run after so many seconds",
-        "json": JSON_HELP,
-    },
-)
-def rerun(
-    context: Context,
-    run: str = "@",
-    *,
-    target: str | None = None,
-    commit: str | None = None,
-    rtol: float = 0.0,
-    atol: float = 0.0,
-    ignore_output: tuple[str, ...] = (),
-    ignore_metric: tuple[str, ...] = (),
-    timeout: float | None = None,
-    json: bool = False,
-) -> Outcome:
-    """Run a recorded run again and say whether it came out the same."""
-    from amltool.commands.looking import finished
-    from amltool.commands.opening import open_project
-    from amltool.commands.rerun import RerunOptions, all_same, rerun, rerun_commit
-    from amltool.commands.submit import Interrupted
-    from amltool.render import verdict_text
-
-    opened = open_project()
-    options = RerunOptions(
-        target=target,
-        rtol=rtol,
-        atol=atol,
-        timeout_s=_seconds(timeout),
-        ignored_outputs=ignore_output,
-        ignored_metrics=ignore_metric,
-    )
-    watcher = TerminalWatcher(json=json)
-    try:
-        if commit is not None:
-            done = rerun_commit(opened, commit, options, watcher, lambda item: watcher.say(verdict_text(item.report)))
-        else:
-            done = [rerun(opened, finished(opened, run), options, watcher)]
-    except Interrupted as interrupted:
-        return _interrupted(opened, interrupted.run_id, watcher)
-    finally:
-        watcher.close()
-    if json:
-        documents = [item.to_json() for item in done]
-        print_json(documents if commit is not None else documents[0])
-    elif commit is None:
-        watcher.say("")
-        print(verdict_text(done[0].report))
-    return Outcome(ExitCode.DONE if all_same(done) else ExitCode.MISTAKE)
+def _canceled_line(record: RunRecord | None) -> str:
+    """What became of a run that was to be canceled."""
+    if record is None or record.status.value == "Canceled":
+        return "Experiment run canceled successfully."
+    return f"The cancel came too late.\n{ending_line(record)}"

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from amltool.files import harmless_lines
@@ -16,7 +16,7 @@ from amltool.tasks.failures import ExitCode, Outcome
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from amltool.run import RunRecord, RunStatus
+    from amltool.run import RunRecord, RunStatus, Verdict
 
 PROGRESS_AFTER_S = 1.0
 """Work that takes less than this shows no progress bar."""
@@ -98,6 +98,11 @@ def outcome_of(record: RunRecord) -> Outcome:
     return Outcome(record.exit_code or ExitCode.MISTAKE)
 
 
+def outcome_of_verdict(*verdicts: Verdict) -> Outcome:
+    """The exit code of a command that waited for reruns: their verdicts count, not how the scripts ended (DESIGN 6)."""
+    return Outcome(ExitCode.DONE if all(verdict.is_same for verdict in verdicts) else ExitCode.MISTAKE)
+
+
 def signal_number(name: str) -> int:
     """The number of a signal by its name; 1 for a name this machine does not know."""
     with contextlib.suppress(KeyError, ValueError):
@@ -131,11 +136,15 @@ def print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def second_interrupt(seconds: float = 2.0) -> Iterator[list[bool]]:
-    """Within it a Ctrl-C is noted in the list that is given, for so many seconds or until it comes."""
+def second_interrupt(offer: Callable[[], None], seconds: float = 2.0) -> Iterator[list[bool]]:
+    """Within it a Ctrl-C is noted in the list that is given, for so many seconds or until it comes.
+
+    ``offer`` says so: who reads it may be quick, so that it is noted already then.
+    """
     pressed: list[bool] = []
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
     try:
+        offer()
         end = time.monotonic() + seconds
         while time.monotonic() < end and not pressed:
             time.sleep(0.05)

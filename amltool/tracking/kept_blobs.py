@@ -16,7 +16,12 @@ MOST_PACKS = 20
 OLDEST_GIT = (2, 11)
 """``cat-file --batch --buffer`` came with 2.6; what is older than this is as if there were no Git."""
 
-_FULL_SAID = {b"No space left on device": errno.ENOSPC, b"Disk quota exceeded": errno.EDQUOT}
+_FULL_SAID = {
+    b"No space left on device": errno.ENOSPC,
+    b"Out of diskspace": errno.ENOSPC,  # of Git's own are the words of csum-file.c, and those of config.c
+    b"failed to write new configuration file": errno.ENOSPC,
+    b"Disk quota exceeded": errno.EDQUOT,
+}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _PARTIAL = "tmp_"
 """What a file is called that is not whole yet, by Git and by us."""

@@ -54,12 +54,12 @@ def install(host: Any) -> Installed:
     if not host.exists(folder):
         beside = folder.with_name("%s.%s.part" % (folder.name, os.urandom(4).hex()))
         written = [(beside / path, content[path]) for path in content]
-        if hasattr(host, "write_many"):  # over a network it makes a difference
-            host.write_many([(path, one, 0o644) for path, one in written])
-        else:
-            for path, one in written:
-                host.write(path, one)
         try:
+            if hasattr(host, "write_many"):  # over a network it makes a difference
+                host.write_many([(path, one, 0o644) for path, one in written])
+            else:
+                for path, one in written:
+                    host.write(path, one)
             host.rename(beside, folder)
         except Exception:
             host.remove(beside)

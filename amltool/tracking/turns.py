@@ -30,6 +30,7 @@ WAITING_S = 20.0
 STARTING_S = 60.0
 """A run that has its turn and was not started in this time after its client's last word has to wait again."""
 FORGOTTEN_S = 7 * 86400.0
+MOST_NAMED = 3
 LOCKED_S = 10.0
 """How long another one who asks may take."""
 LOCK_PAUSE_S = 0.01
@@ -40,13 +41,13 @@ def ask(folder: str, runs: str, run_id: str, limit: int) -> "Dict[str, Any]":
 
     First come, first served: a run has its turn when those that have theirs and those that wait before it are fewer
     than ``limit``. The answer: ``has_turn``; ``under_way``, how many others have theirs; ``ahead``, how many wait
-    before it; ``elsewhere``, those under way of which only who runs containers can say whether they are over; both
-    ``None`` where another one takes too long over it.
+    before it, both ``None`` where another one takes too long over it; ``behind``, the first of these runs by name;
+    ``elsewhere``, those under way of which only who runs containers can say whether they are over.
     """
     os.makedirs(folder, exist_ok=True)
     lock = _locked(folder)
     if lock is None:
-        return {"has_turn": False, "under_way": None, "ahead": None, "elsewhere": ""}
+        return {"has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": ""}
     try:
         now = time.time()
         turns = _read(folder)
@@ -54,9 +55,10 @@ def ask(folder: str, runs: str, run_id: str, limit: int) -> "Dict[str, Any]":
         begun = _state(runs, run_id)
         mine = turns.pop(run_id, None) or {"number": _next_number(turns), "has_turn": False}
         under_way = [each for each in turns if turns[each]["has_turn"]]
-        ahead = sum(_is_before(turn, mine, now) for turn in turns.values())
+        ahead = [each for each in turns if _is_before(turns[each], mine, now)]
+        behind = [sorted(some, key=lambda each: turns[each]["number"]) for some in (under_way, ahead)]
         mine["asked"] = now
-        mine["has_turn"] = begun != "absent" or mine["has_turn"] or len(under_way) + ahead < limit
+        mine["has_turn"] = begun != "absent" or mine["has_turn"] or len(under_way) + len(ahead) < limit
         if begun in ("absent", "running"):
             turns[run_id] = mine
         _write(folder, turns)
@@ -66,7 +68,8 @@ def ask(folder: str, runs: str, run_id: str, limit: int) -> "Dict[str, Any]":
     return {
         "has_turn": mine["has_turn"],
         "under_way": len(under_way),
-        "ahead": ahead,
+        "ahead": len(ahead),
+        "behind": " ".join((behind[0] + behind[1])[:MOST_NAMED]),
         "elsewhere": " ".join(elsewhere),
     }
 

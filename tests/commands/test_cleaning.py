@@ -15,6 +15,7 @@ from amltool.targets.placing import project_key
 from tests.amltool_command import amltool
 from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtures by name)
     PLAIN,
+    WAITS,
     DockerProjects,
     client,
     completed,
@@ -22,17 +23,11 @@ from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtu
     show,
     submit,
     unfinished,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 TRAIN = "print('ran')\n"
 SLOW = "import time\nprint('begun', flush=True)\ntime.sleep(6)\n"
-WAITS = """
-import os, time
-print("begun", flush=True)
-while not os.path.exists("outputs/stop"):
-    time.sleep(0.1)
-"""
 NOWHERE = "unix:///nowhere/docker.sock"
 ENVIRONMENTS = ("clean", "--environments")
 
@@ -56,7 +51,7 @@ def other_project(projects: DockerProjects, folder: Path, **more: Any) -> Path:
 
 
 def test_sizes_come_first_and_an_image_goes_when_asked_for(docker_projects: DockerProjects, tmp_path: Path) -> None:
-    conda = PLAIN + f"variables: {{OF: {tmp_path.name}}}\n"
+    conda = PLAIN + f"variables: {{OF: {uuid.uuid4().hex}}}\n"
     folder = other_project(docker_projects, tmp_path, conda=conda)
     image = completed(submit(folder))["environment"]["image"]
 
@@ -180,7 +175,7 @@ def test_what_cannot_go_is_told_and_the_rest_goes(
     docker_projects: DockerProjects, tmp_path: Path, isolated_home: Path
 ) -> None:
     """An image of the same name, for a clone of the project has a run in it, which does not say so."""
-    conda = PLAIN + f"variables: {{OF: {tmp_path.name}}}\n"
+    conda = PLAIN + f"variables: {{OF: {uuid.uuid4().hex}}}\n"
     folder = other_project(docker_projects, tmp_path / "one", conda=conda)
     clone = docker_projects.make(tmp_path / "two", {"waits.py": WAITS}, conda=conda, name=folder.name)
     completed(submit(folder))
@@ -199,6 +194,7 @@ def test_what_cannot_go_is_told_and_the_rest_goes(
         if run.exists():
             (run / "work/outputs/stop").touch()
     assert amltool(clone, "wait", "@").returncode == 0
+    wait_until(lambda: docker_projects.containers(folder) == [])  # whoever drove it removes its container just now
     assert len(images(folder)) == 1
     amltool(folder, *ENVIRONMENTS, "--yes")
     assert images(folder) == []

@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.amltool_command import amltool, make_project
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = """
@@ -32,13 +31,6 @@ open("logs/train.log", "r+").write("STEP")
 """
 
 
-def eventually(condition: Callable[[], object], within_s: float = 30.0) -> None:
-    until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return make_project(tmp_path / "project", {"train.py": TRAIN})
@@ -47,7 +39,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def run_id(project: Path) -> str:
     made: str = json.loads(amltool(project, "submit", "train.py", "--detach", "--json").stdout)["run_id"]
-    eventually(lambda: "three" in amltool(project, "logs", made).stdout)
+    wait_until(lambda: "three" in amltool(project, "logs", made).stdout)
     return made
 
 
@@ -96,9 +88,9 @@ def test_logs_grow_in_a_folder_here_and_end_as_they_were_recorded(
     into = tmp_path / "board"
     words = [sys.executable, "-m", "amltool", "logs", run_id, "-f", "--to", str(into)]
     follower = subprocess.Popen(words, cwd=project, env=environment())
-    eventually((into / "logs/tb/events").exists)
+    wait_until((into / "logs/tb/events").exists)
     size = (into / "logs/tb/events").stat().st_size
-    eventually(lambda: (into / "logs/tb/events").stat().st_size > size)
+    wait_until(lambda: (into / "logs/tb/events").stat().st_size > size)
     stop(isolated_home, run_id)
     assert follower.wait(60) == 0
     assert (into / "logs/train.log").read_text().startswith("STEP 1\nstep 2\n"), "also what was written over"

@@ -14,6 +14,7 @@ import pytest
 
 from tests.amltool_command import amltool, make_project, submit
 from tests.repositories import git
+from tests.waiting import wait_until
 
 ROOT = str(Path(__file__).resolve().parents[2])
 SLOW = """
@@ -58,15 +59,6 @@ def client(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 def newest(folder: Path) -> dict[str, object]:
     runs = json.loads(amltool(folder, "runs", "--json").stdout)
     return runs[0] if runs else {}
-
-
-def wait_until(condition: object, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():  # type: ignore[operator]
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came true")
 
 
 def test_a_detached_run_records_itself(slow: Path) -> None:

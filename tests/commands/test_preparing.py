@@ -18,9 +18,9 @@ from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtu
     docker_projects_fixture,
     submit,
     unfinished,
-    wait_until,
 )
 from tests.repositories import git, write_files
+from tests.waiting import wait_until
 
 PREPARE = ("prepare", "--target", "docker")
 OWN = "Nothing to prepare: the compute target local uses an interpreter of your own"
@@ -31,7 +31,7 @@ READY = "The compute target already prepared for the specified run configuration
 @pytest.fixture
 def new(docker_projects: DockerProjects, tmp_path: Path) -> Path:
     """A project whose environment nobody built yet, and whose run configuration does not see to it."""
-    conda = PLAIN + f"variables: {{OF: {tmp_path.name}}}\n"
+    conda = PLAIN + f"variables: {{OF: {docker_projects.name}-{tmp_path.name}}}\n"
     return docker_projects.make(tmp_path, {"train.py": "print('ran')\n"}, conda=conda, prepare=False)
 
 

@@ -10,8 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amltool.artifact import Artifact, Metric, Omission
-from amltool.commands.verdicts import Finding, Tolerances, compare_runs
-from amltool.run import EnvironmentUsed, FolderFile, LongList, RunRecord, RunStatus, SharedFolder, Verdict
+from amltool.commands.verdicts import Finding, compare_runs
+from amltool.run import (
+    EXACTLY,
+    EnvironmentUsed,
+    FolderFile,
+    LongList,
+    RunRecord,
+    RunStatus,
+    SharedFolder,
+    Tolerances,
+    Verdict,
+)
 
 ORIGINAL = RunRecord(
     run_id="20261121T081502-3f9c2ab-k4qd",
@@ -28,7 +38,6 @@ ORIGINAL = RunRecord(
     metrics={"accuracy": Metric(0.96, 2, 0.91, 0.96)},
     environment=EnvironmentUsed("k", "c" * 64, None),
 )
-EXACTLY = Tolerances()
 SERIES = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5)
 
 

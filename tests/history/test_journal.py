@@ -47,6 +47,8 @@ def test_the_state_is_that_of_the_last_finished_step(journal: Journal) -> None:
 
 def test_only_one_process_drives_a_run(journal: Journal) -> None:
     entry = journal.add(request())
+    with entry.driven():
+        assert True, "the first to drive it is who asked for it"
     started = multiprocessing.get_context("spawn").Event()
     other = multiprocessing.get_context("spawn").Process(target=hold, args=(entry.folder, started))
     other.start()
@@ -64,6 +66,20 @@ def hold(folder: Path, started: object) -> None:
     with JournalEntry(folder).driven():
         started.set()  # type: ignore[attr-defined]
         time.sleep(60)
+
+
+def test_whoever_looks_at_a_new_run_is_not_its_driver(journal: Journal) -> None:
+    entry = journal.add(request())
+    seen = journal.entry(entry.run_id)
+    assert seen is not None
+    assert seen.is_driven(), "before the one that asked for it drives it"
+    with pytest.raises(BlockingIOError), seen.driven():
+        pass
+    with entry.driven():
+        assert seen.is_driven()
+    assert not seen.is_driven()
+    with seen.driven(), pytest.raises(BlockingIOError), entry.driven():
+        pass
 
 
 def test_a_discarded_run_cannot_be_driven(journal: Journal) -> None:

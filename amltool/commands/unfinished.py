@@ -1,0 +1,93 @@
+"""What is known of a run that is not in the history yet: where it stands, and what it waits for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+from amltool.configuration.compute import read_compute
+from amltool.errors import UserError
+from amltool.files import safe_text
+from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
+from amltool.run import RunStatus
+
+NEXT = {
+    Step.REQUESTED: "its execution environment",
+    Step.PREPARED: "its snapshot to be placed",
+    Step.PLACED: "its start",
+    Step.ENDED: "its outputs and logs to be collected",
+    Step.COLLECTED: "its record",
+    Step.RECORDED: "its folder to be freed",
+}
+"""What a run whose driver is at work waits for after each step; one that runs waits for nothing of ours."""
+BEFORE_LAUNCH = (Step.REQUESTED, Step.PREPARED, Step.PLACED)
+
+
+def unfinished_row(entry: JournalEntry, trouble: str = "") -> dict[str, Any]:
+    """What is known here of an unfinished run (docs/history-format.md); a damaged entry is a row that says so.
+
+    ``trouble`` is why we could not look at it where it runs. Nothing is asked of its machine.
+    """
+    try:
+        request, state = entry.request(), entry.state()
+        # its driver would find the lock taken for a moment: only where it matters
+        driven = (state.step is not Step.LAUNCHED or bool(state.waits_for)) and entry.is_driven()
+    except (UserError, OSError) as error:
+        return {
+            "run_id": entry.run_id, "run_number": None, "status": RunStatus.NOT_STARTED, "script": "",
+            "target": "", "note": str(error).replace("\n", " "),
+        }  # fmt: skip
+    return {
+        "run_id": request.run_id,
+        "run_number": request.run_number,
+        "status": _status(state, driven=driven),
+        "since": state.since or request.created,
+        "waits_for": trouble or _waits_for(state, driven=driven, canceled=entry.cancel_asked),
+        "script": request.script,
+        "arguments": [safe_text(os.fsdecode(argument)) for argument in request.arguments],
+        "run_configuration": request.run_configuration,
+        "target": request.target,
+        "target_type": request.target_type,
+        "host": state.host or _machine(request),
+        "commit": request.commit,
+        "base_commit": request.base_commit,
+        "dirty": request.dirty,
+        "source_directory": request.source_directory,
+        "created": request.created,
+        "started": state.launched,
+        "user": request.user,
+        "rerun_of": request.rerun_of,
+        "cancel_asked": entry.cancel_asked,
+        "logs": f"amltool logs -f {request.run_id}",
+        "note": _note(entry, state, driven=driven),
+    }
+
+
+def _status(state: RunState, *, driven: bool) -> RunStatus:
+    """The journal says what is done: the first step is under way before that."""
+    if state.status is RunStatus.NOT_STARTED and driven:
+        return RunStatus.PREPARING
+    return state.status
+
+
+def _waits_for(state: RunState, *, driven: bool, canceled: bool) -> str | None:
+    if driven and state.waits_for:  # what a driver that died waited for says nothing
+        return state.waits_for
+    if state.step is Step.LAUNCHED:
+        return "its end: a cancel is asked for" if canceled else None
+    return NEXT[state.step] if driven else None
+
+
+def _note(entry: JournalEntry, state: RunState, *, driven: bool) -> str:
+    """A word for people where the driver of a run died before it was launched."""
+    is_interrupted = state.step in BEFORE_LAUNCH and not driven
+    return f"interrupted; go on with: amltool wait {entry.run_id}" if is_interrupted else ""
+
+
+def _machine(request: RunRequest) -> str:
+    """The machine a run is for, as its compute target has it; empty where that cannot be read."""
+    with contextlib.suppress(UserError):
+        compute = read_compute(request.target, request.compute.encode(), f"aml_config/{request.target}.compute")
+        return compute.address or os.uname().nodename
+    return ""
