@@ -36,7 +36,7 @@ from amltool.environments.steps import Steps
 from amltool.errors import TargetError, UserError
 from amltool.files import locked, no_space
 from amltool.hosts.base import Host
-from amltool.hosts.local import LocalHost
+from amltool.hosts.local import LocalHost, seen_from_here
 from amltool.hosts.looking import told
 from amltool.hosts.streaming import held_there, streaming
 from amltool.layout import HostLayout
@@ -151,7 +151,7 @@ class FolderEnvironment:
                     _build(host, kind, recipe, choice, _Site(_place(host, key), variables, log))
                     found = self._whole(host, kind, recipe, key, request)
         except OSError as error:
-            raise no_space(error, str(host.root)) from error
+            raise no_space(error, seen_from_here(host, host.root)) from error
         if found is None:
             raise UserError(
                 "The execution environment changed while it was built.", "Run the same command again, alone."

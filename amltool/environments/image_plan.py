@@ -29,6 +29,9 @@ from amltool.errors import UserError
 BUILD_VERSION = "1"
 """Raised when the build script changes what is built: every image is then built anew."""
 
+CREATE_CONDA = "create the conda environment"
+"""The step of scripts/build.sh in which conda, micromamba or py-rattler fetch packages."""
+
 _SCRIPTS = ("build.sh", "activated.sh", "fits.py", "facts.py", "conda_by_rattler.py")
 _BUILD = f"{TOP}/build"
 _PRIVATE = f"{TOP}/private"
@@ -197,6 +200,12 @@ def explain(failure: Failure, base: str, wanted: Wanted, compute: ComputeTarget)
         "Mend the dependency file, or network, pip, buildArguments and caCertificates of the .compute; then run the "
         "same command again."
     )
+    if recipe.explicit and failure.step == CREATE_CONDA:
+        remedy = (
+            "If a package of the lock is gone from its channel, or is no longer the one that was installed: submit the "
+            "script anew, which takes what the dependency file means today, or give the channel that package back. "
+            "If the channel cannot be reached: network, buildArguments and caCertificates of the .compute."
+        )
     return build_failed(
         f"Building the execution environment on {base}: the step to {failure.step}", failure.lines, remedy
     )

@@ -75,7 +75,12 @@ from amltool.hosts.local import LocalHost
 from tests.environments.image_building import Told, docker_target, request
 
 root, base, index, project, content = sys.argv[1:]
-host, told = LocalHost(Path(root)), Told()
+class Aloud(Told):
+    def say(self, message: str) -> None:
+        super().say(message)
+        print(message, file=sys.stderr, flush=True)
+
+host, told = LocalHost(Path(root)), Aloud()
 environment = ImageEnvironment(DockerDaemon(host), docker_target(base, index), project)
 print(environment.prepare(host, request(content), told).image)
 print(told.text, file=sys.stderr)

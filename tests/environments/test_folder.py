@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from amltool.errors import UserError
 from amltool.hosts.local import LocalHost
 from tests.environments.conftest import asking
 from tests.environments.test_steps import lives
+from tests.waiting import wait_until
 
 COMPUTE = ComputeTarget(name="local", type=ComputeType.LOCAL)
 TEXT = "dependencies: [python]\nvariables: {GREETING: hello}\n"
@@ -156,7 +156,7 @@ class TestBuilding:
             environment.prepare(host, asking(TEXT), told)
         timer.join()
         assert names(host) == []
-        _wait_until(lambda: not lives(int((tmp_path / "pid").read_text())))
+        wait_until(lambda: not lives(int((tmp_path / "pid").read_text())))
 
     def test_one_that_was_killed_is_done_again(self, host, told, tmp_path):
         client = _client(host, before=f"touch {tmp_path}/begun; sleep 60")
@@ -179,7 +179,7 @@ class TestBuilding:
         _wait_for(tmp_path / "begun")
         waiting = threading.Thread(target=quick().prepare, args=(host, asking(TEXT), told))
         waiting.start()
-        _wait_until(lambda: bool(told.said))
+        wait_until(lambda: bool(told.said))
         (tmp_path / "go").touch()
         waiting.join(60)
         assert client.wait(60) == 0
@@ -259,14 +259,7 @@ def _client(host: LocalHost, *, before: str, counted: Path | None = None) -> sub
 
 
 def _wait_for(path: Path) -> None:
-    _wait_until(path.exists)
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
+    wait_until(path.exists)
 
 
 def _interrupt_when(path: Path) -> None:

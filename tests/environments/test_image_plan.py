@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from amltool.environments.base_images import Base
 from amltool.environments.image import image_part
 from amltool.environments.image_build import Failure
 from amltool.environments.image_contents import Contents, check_spark, read_contents, write_contents
-from amltool.environments.image_plan import Surroundings, Wanted, _plan_lines, explain, plan_of
+from amltool.environments.image_plan import CREATE_CONDA, Surroundings, Wanted, _plan_lines, explain, plan_of
 from amltool.environments.recipe import Recipe
 from amltool.environments.scripts.fits import fits
 from amltool.errors import UserError
@@ -55,6 +56,48 @@ def test_a_python_does_not_fit_another_version(constraint: str, version: list[in
 @pytest.mark.parametrize("script", ["build.sh", "activated.sh"])
 def test_the_scripts_are_shell(shell: str, script: str) -> None:
     assert subprocess.run([shell, "-n", SCRIPTS / script], check=False).returncode == 0
+
+
+CONDA = """#!/bin/sh
+mkdir -p "$CONDA_PKGS_DIRS/cache" {environment}/conda-meta
+ls "$CONDA_PKGS_DIRS" "$CONDA_PKGS_DIRS/cache" > {top}/found
+echo "what the channel has" > "$CONDA_PKGS_DIRS/cache/conda-forge.json"
+echo python > "$CONDA_PKGS_DIRS/python-3.11.2"
+printf '==> now <==\\n# cmd: %s\\n+python-3.11.2\\n' "$*" > {environment}/conda-meta/history
+"""
+"""Keeps packages and what is in a channel where micromamba does, and writes its command line down as all do."""
+
+
+def create_by_conda(top: Path, name: str) -> list[str]:
+    """What the script does where the base image has a conda of this name, in a new container with the volume of old;
+    gives what that found in its cache."""
+    environment, program = top / "environment", top / name
+    program.write_text(CONDA.format(environment=environment, top=top))
+    program.chmod(0o755)
+    shutil.rmtree(top / "build", ignore_errors=True)
+    functions = (SCRIPTS / "build.sh").read_text().replace("top=/opt/amltool", f"top={top}").removesuffix("main\n")
+    recipe = Recipe(packages=("numpy",), channels=("https://ada:hunter2@conda.example.org/forge",))
+    plan = "\n".join(_plan_lines(Wanted(key="k", recipe=recipe)))
+    script = f"{functions}\n{plan}\nset -e\nconda={program}\ncreate_by_conda"
+    subprocess.run(["sh", "-c", script], check=True)
+    return (top / "found").read_text().split()
+
+
+def test_builds_share_micromambas_packages_but_not_what_it_knows_of_a_channel(tmp_path: Path) -> None:
+    create_by_conda(tmp_path, "micromamba")
+    found = create_by_conda(tmp_path, "micromamba")
+    assert "python-3.11.2" in found
+    assert "conda-forge.json" not in found
+
+
+def test_builds_share_nothing_of_conda(tmp_path: Path) -> None:
+    create_by_conda(tmp_path, "conda")
+    assert "python-3.11.2" not in create_by_conda(tmp_path, "conda")
+
+
+def test_the_credentials_of_a_channel_are_not_left_in_condas_history(tmp_path: Path) -> None:
+    create_by_conda(tmp_path, "micromamba")
+    assert (tmp_path / "environment/conda-meta/history").read_text() == "==> now <==\n+python-3.11.2\n"
 
 
 def test_text_of_the_file_is_never_run_by_the_shell(tmp_path: Path) -> None:
@@ -120,6 +163,20 @@ def test_a_full_disk_is_not_told_as_a_mistake_of_the_dependency_file(problem: st
     assert error.what.startswith(said)
     assert line in error.what
     assert error.remedy.startswith("Make room there")
+
+
+def test_a_package_of_a_lock_that_is_gone_is_not_told_as_a_mistake_of_the_dependency_file() -> None:
+    locked = Wanted(key="k", recipe=Recipe(explicit=("https://conda.example.org/forge/noarch/pip-26.3-0.conda#0",)))
+    loose = Wanted(key="k", recipe=Recipe(packages=("pip",)))
+    failure = Failure(CREATE_CONDA, "", ("File not valid: MD5 doesn't match expectation",))
+    target = docker_target("base:1", "")
+
+    assert explain(failure, "base:1", locked, target).remedy.startswith("If a package of the lock is gone")
+    assert explain(failure, "base:1", loose, target).remedy.startswith("Mend the dependency file")
+
+
+def test_the_step_in_which_packages_of_a_lock_are_fetched_is_one_of_the_scripts() -> None:
+    assert f'step "{CREATE_CONDA}"' in (SCRIPTS / "build.sh").read_text()
 
 
 @pytest.mark.parametrize(

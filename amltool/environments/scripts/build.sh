@@ -134,11 +134,24 @@ create_by_conda() {
     MAMBA_ROOT_PREFIX=${MAMBA_ROOT_PREFIX:-$here/mamba}
     # conda itself does not lock its package cache well enough for two builds at once.
     case ${conda##*/} in
-    micromamba*) CONDA_PKGS_DIRS=$cache/conda ;;
+    micromamba*)
+        CONDA_PKGS_DIRS=$cache/micromamba
+        keep_index_apart "$CONDA_PKGS_DIRS"
+        ;;
     *) CONDA_PKGS_DIRS=$here/packages ;;
     esac
     export CONDA_PKGS_DIRS MAMBA_ROOT_PREFIX
     conda_create "$conda" </dev/null
+    # The command line stands in conda's history, and with it what the URL of a channel may hold of credentials.
+    [ ! -f "$environment/conda-meta/history" ] || sed -i '/^# cmd: /d' "$environment/conda-meta/history"
+}
+
+# All builds share micromamba's packages, which it tells apart by URL and checksum. But it keeps what is in a channel for
+# an hour under the channel's name, and what that means is up to the base image's and the build's settings (a mirror by
+# channel_alias): that goes into a folder of this container, by a link that is the same in each.
+keep_index_apart() {
+    mkdir -p "$1" "$here/index"
+    [ -L "$1/cache" ] || ln -s "$here/index" "$1/cache" 2>/dev/null || [ -L "$1/cache" ]
 }
 
 create_by_venv() {
