@@ -62,7 +62,9 @@ class ContainerLauncher:
         if expected.image is None:
             self._connecting = self._connecting or Later(self._daemon.connect)
         elif expected.folder not in self._ready:
-            self._ready[expected.folder] = expected, Later(lambda: self._start.make(host, expected))
+            making = Later(lambda: self._start.make(host, expected), now=False)
+            self._ready[expected.folder] = expected, making  # so that a Ctrl-C just now leaves no container behind
+            making.start()
 
     def start(self, host: Host, launch: Launch) -> Handle:
         """As `Launcher.start`.

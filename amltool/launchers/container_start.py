@@ -14,7 +14,7 @@ from amltool.containers.daemon import ContainerInput, ContainerState, DockerDaem
 from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.hosts.base import Host
-from amltool.hosts.local import LocalHost
+from amltool.hosts.local import seen_from_here
 from amltool.launchers.base import Expected, Launch
 from amltool.launchers.container_spec import (
     ACCOUNTS_IN_CONTAINER,
@@ -84,8 +84,7 @@ class ContainerStart:
             if self._settings.share is not None:
                 host.make_folder(self._settings.share)
         except OSError as error:
-            there = "" if isinstance(host, LocalHost) else f" on {host.name}"
-            raise no_space(error, f"{wanted.folder.path}{there}") from error
+            raise no_space(error, seen_from_here(host, wanted.folder.path)) from error
 
     def _furnish(self, host: Host, wanted: Expected, container: str, owner: Owner) -> None:
         """Put into a container what is otherwise mounted, but for the snapshot, which may not be placed yet."""

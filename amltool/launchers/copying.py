@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -131,14 +132,15 @@ def bring_logs(daemon: DockerDaemon, container: str, folder: RunFolder) -> None:
         TargetError: the daemon does not answer.
     """
     place = Path(folder.live) / RUN_IN_CONTAINER.logs.name
-    try:
+    with contextlib.suppress(FileNotFoundError):  # the run is recorded by now: the copy is gone, or its whole folder
         for made in (place.parent, place):
             made.mkdir(exist_ok=True)
-    except FileNotFoundError:  # the run is recorded by now, and its folder given to another
-        return
-    pieces = daemon.get(container, str(RUN_IN_CONTAINER.logs))
-    if pieces is None:
-        return
+        pieces = daemon.get(container, str(RUN_IN_CONTAINER.logs))
+        if pieces is not None:
+            _unpack_logs(pieces, place)
+
+
+def _unpack_logs(pieces: Iterator[bytes], place: Path) -> None:
     unpacking = Unpacking(place, place.name)
     try:
         with opened(pieces) as archive:

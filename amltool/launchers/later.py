@@ -18,14 +18,15 @@ T = TypeVar("T")
 
 
 class Later(threading.Thread, Generic[T]):
-    """What a call gives, made in a thread of its own while others go on."""
+    """What a call gives, made in a thread of its own while others go on: from now on, or once it is started."""
 
-    def __init__(self, call: Callable[[], T]) -> None:
+    def __init__(self, call: Callable[[], T], *, now: bool = True) -> None:
         super().__init__(daemon=True)
         self._call = call
         self._results: list[T] = []
         self._error: Exception | None = None
-        self.start()
+        if now:
+            self.start()
 
     def run(self) -> None:
         try:
@@ -37,9 +38,10 @@ class Later(threading.Thread, Generic[T]):
         """What the call gave or raised.
 
         Raises:
-            TargetError: it takes too long.
+            TargetError: it takes too long, or was never begun.
         """
-        self.join(timeout_s)
+        if self.ident is not None:
+            self.join(timeout_s)
         if self._error is not None:
             raise self._error
         if not self._results:

@@ -158,9 +158,11 @@ def test_ctrl_c_leaves_the_run_alive_and_says_how_to_go_on(slow: Path) -> None:
 def test_a_second_ctrl_c_cancels_it(slow: Path) -> None:
     process = client(slow, "submit", "train.py")
     assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(0.7)
+    while b"Ctrl-C again within two seconds" not in process.stderr.readline():
+        assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -313,10 +313,13 @@ def test_a_run_that_goes_on_after_its_client_was_killed_keeps_its_turn_until_it_
     assert most_at_once(spans()) == 1
 
 
-def test_the_time_of_a_run_begins_with_its_start(project: Path) -> None:
-    start(project, "--", "2.5")
+def test_the_time_of_a_run_begins_with_its_start(project: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    start(project, "--", "0", str(go))
     queued = start(project, "--timeout", "2", "--", "0.1")
     assert queued["status"] == "Queued"
+    time.sleep(2.5)
+    go.touch()
     amltool(project, "wait", queued["run_id"])
     assert status(project, queued["run_id"]) == "Completed"
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ RUN_CONFIGURATION = (
     'ArgumentVector:\n- "$file"\nTarget: "{}"\nFramework: "Python"\nPrepareEnvironment: {}\nTrackedRun: true\n'
 )
 LOCAL = 'type: "local"\nnativeSharedDirectory: "~/.azureml/share/"\n'
+WAITS = """
+import os, time
+print("begun", flush=True)
+while not os.path.exists("outputs/stop"):
+    time.sleep(0.1)
+"""
 PLAIN = "dependencies:\n- python\n"
 """What most tests ask for: Python and nothing else, so that all of them share one image."""
 Found = dict[str, Any]
@@ -164,6 +171,11 @@ def show(folder: Path, run: str = "@") -> Found:
     return found
 
 
+def ended_at(record: Found) -> float:
+    """When a run was over, as `time.time` has it: however long it then took here to collect and to say so."""
+    return datetime.fromisoformat(record["ended"].replace("Z", "+00:00")).timestamp()
+
+
 def artifacts(record: Found) -> dict[str, str]:
     """The SHA-256 of each artifact by path."""
     return {artifact["path"]: artifact["sha256"] for artifact in record["artifacts"]}
@@ -189,12 +201,3 @@ def give(folder: Path, user: Unprivileged) -> None:
 
 def run_folder(record: Found, home: Path) -> Path:
     return home / ".amltool" / "runs" / str(record["run_id"])
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came true")

@@ -6,6 +6,7 @@ is used on the other by mistake fails the test.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import os
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amltool.hosts.ssh import SshHost, SshSettings
+from amltool.hosts.ssh_host_keys import fingerprint
 from tests.components import docker, docker_images, docker_service, mounts
 from tests.components.required import is_required, missing
 from tests.components.ssh_recipes import FIRST_PROCESS, HOME, LARGE_FOLDER, MACHINE, SSHD, USER
@@ -74,6 +76,11 @@ class SshMachine:
         return " ".join(words[:2])
 
     @property
+    def fingerprint(self) -> str:
+        """Of that key, as `attach` shows it."""
+        return fingerprint(base64.b64decode(self.host_key.split()[1]))
+
+    @property
     def known_hosts_line(self) -> str:
         return f"{self.address} {self.host_key}\n"
 
@@ -88,6 +95,15 @@ class SshMachine:
         (home / ".ssh").mkdir(mode=0o700, exist_ok=True)
         with (home / ".ssh/known_hosts").open("a") as stream:
             stream.write(self.known_hosts_line)
+
+    def known_behind(self, other: SshMachine, home: Path) -> None:
+        """Let a user reach it over another machine; both host keys are known."""
+        self.known_to(home)
+        other.known_to(home)
+        (home / ".ssh/config").write_text(
+            f"Host {self.address}\n  ProxyJump {other.user}@{other.address}\n"
+            f"Host {other.address}\n  IdentityFile {other.key_file}\n"
+        )
 
     def execute(self, command: Sequence[str], *, reads: str = "", user: str = "root") -> tuple[int, str]:
         """Run a command there behind sshd's back: exit code and all it said."""
@@ -128,7 +144,7 @@ class SshMachine:
 
     def stop_sshd(self) -> None:
         """End sshd with all its connections."""
-        self.execute(["pkill", "-KILL", "-x", "sshd"])
+        self._end("sshd", "KILL")
 
     def start_sshd(self) -> None:
         """Have an sshd that listens."""
@@ -156,11 +172,11 @@ class SshMachine:
 
     def stop_docker(self) -> None:
         """As a machine does that shuts down: dockerd stops its containers first."""
-        self._end_docker("TERM")
+        self._end("dockerd", "TERM")
 
     def kill_docker(self) -> None:
         """Kill dockerd; its containers go on."""
-        self._end_docker("KILL")
+        self._end("dockerd", "KILL")
 
     def bring_image(self, file: Path, name: str) -> None:
         """Make an image of its dockerd from a tar file of a root folder."""
@@ -209,14 +225,17 @@ class SshMachine:
         if code:
             pytest.fail(f"{' '.join(command)} on the remote machine ends with {code}: {said}", pytrace=False)
 
-    def _end_docker(self, signal: str) -> None:
-        self.execute(["pkill", f"-{signal}", "-x", "dockerd"])
+    def _end(self, program: str, signal: str) -> None:
+        """Send a signal, and wait until it is over: a process that was killed may have its port for a while."""
+        self.execute(["pkill", f"-{signal}", "-x", program])
         until = time.monotonic() + START_S
-        while not self.execute(["pgrep", "-x", "dockerd"])[0] and time.monotonic() < until:
+        while not self.execute(["pgrep", "-x", program])[0] and time.monotonic() < until:
             time.sleep(0.05)
 
     def _start_listening(self) -> None:
-        self._must("sh", "-c", "/usr/sbin/sshd -E /var/log/sshd.log")
+        until = time.monotonic() + START_S  # one that was just killed may still have the port
+        while self.execute(["/usr/sbin/sshd", "-E", "/var/log/sshd.log"])[0] and time.monotonic() < until:
+            time.sleep(0.05)
         self._wait_for_sshd()
 
     def _wait_for_sshd(self) -> None:

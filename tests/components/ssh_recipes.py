@@ -25,6 +25,7 @@ install -d -m 755 /run/sshd
 
 SSHD = """\
 Port 22
+AddressFamily inet
 HostKey /etc/ssh/ssh_host_ed25519_key
 HostKey /etc/ssh/ssh_host_ecdsa_key
 UsePAM no

@@ -17,13 +17,9 @@ import yaml
 from amltool.hosts.ssh_host_keys import fingerprint
 from tests.amltool_command import amltool, make_project
 from tests.components.file_keyring import keyring_fixture  # noqa: F401 (pytest finds fixtures by name)
+from tests.components.ssh_agent import no_agent_fixture  # noqa: F401 (pytest finds fixtures by name)
 from tests.components.ssh_machine import SshMachine
 from tests.terminal import at_terminal
-
-
-@pytest.fixture(autouse=True)
-def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
 
 
 @pytest.fixture
@@ -44,10 +40,6 @@ def machine(ssh_machine: SshMachine) -> Iterator[SshMachine]:
 def known(machine: SshMachine, isolated_home: Path) -> SshMachine:
     machine.known_to(isolated_home)
     return machine
-
-
-def host_key(machine: SshMachine) -> str:
-    return fingerprint(base64.b64decode(machine.host_key.split()[1]))
 
 
 def attach(folder: Path, machine: SshMachine, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -80,8 +72,8 @@ def test_an_unknown_host_key_is_refused_where_nobody_can_be_asked(
 ) -> None:
     done = attach(project, machine, "--key-file", str(machine.key_file), check=False)
     assert done.returncode == 1
-    assert f"The host key of {machine.address} is not known: ssh-ed25519 {host_key(machine)}." in done.stderr
-    assert f"--accept-host-key {host_key(machine)}" in done.stderr
+    assert f"The host key of {machine.address} is not known: ssh-ed25519 {machine.fingerprint}." in done.stderr
+    assert f"--accept-host-key {machine.fingerprint}" in done.stderr
     assert written(project) == []
     assert not (isolated_home / ".ssh/known_hosts").exists()
 
@@ -89,7 +81,7 @@ def test_an_unknown_host_key_is_refused_where_nobody_can_be_asked(
 def test_a_script_accepts_a_host_key_by_its_fingerprint(
     project: Path, machine: SshMachine, isolated_home: Path
 ) -> None:
-    key = host_key(machine)
+    key = machine.fingerprint
     done = attach(project, machine, "--key-file", str(machine.key_file), "--accept-host-key", key)
     assert f"Accepted the host key of {machine.address}: {key}" in done.stderr
     assert (isolated_home / ".ssh/known_hosts").read_text() == machine.known_hosts_line
@@ -106,7 +98,7 @@ def test_another_fingerprint_than_the_machines_is_refused(
     done = attach(project, machine, "--key-file", str(machine.key_file), "--accept-host-key", other, check=False)
     assert done.returncode == 1
     assert f"which --accept-host-key ({other}) does not name. Nothing was sent." in done.stderr
-    assert host_key(machine) in done.stderr
+    assert machine.fingerprint in done.stderr
     assert written(project) == []
 
 
@@ -116,7 +108,7 @@ def test_a_changed_host_key_is_refused_whatever_is_accepted(
     (isolated_home / ".ssh").mkdir()
     other = base64.b64encode(base64.b64decode(machine.host_key.split()[1])[:-1] + b"x").decode()
     (isolated_home / ".ssh/known_hosts").write_text(f"{machine.address} ssh-ed25519 {other}\n")
-    accept = ("--accept-host-key", host_key(machine), "--accept-host-key", fingerprint(base64.b64decode(other)))
+    accept = ("--accept-host-key", machine.fingerprint, "--accept-host-key", fingerprint(base64.b64decode(other)))
     done = attach(project, machine, "--key-file", str(machine.key_file), *accept, check=False)
     assert done.returncode == 1
     assert f"The host key of {machine.address} has changed" in done.stderr
@@ -133,7 +125,7 @@ def test_at_a_terminal_the_fingerprint_is_shown_and_asked_for_once(project: Path
 
     yes = at_terminal(project, *words, answers=(("[yes/no]", "yes"),))
     assert (yes.exit_code, written(project)) == (0, ["vm.compute", "vm.runconfig"])
-    assert host_key(machine) in yes.screen
+    assert machine.fingerprint in yes.screen
 
     assert amltool(project, "detach", "vm").returncode == 0
     again = at_terminal(project, *words)
@@ -151,11 +143,11 @@ def test_every_machine_on_the_way_has_a_host_key_to_accept(
         f"Host *\n  User {machine.user}\n  UserKnownHostsFile {isolated_home}/my_hosts\n"
     )
     words = ("attach", "vm", "--type", "remote", "--address", "bench")
-    one = amltool(project, *words, "--accept-host-key", host_key(ssh_jump), check=False)
+    one = amltool(project, *words, "--accept-host-key", ssh_jump.fingerprint, check=False)
     assert (one.returncode, written(project)) == (1, [])
-    assert host_key(machine) in one.stderr
+    assert machine.fingerprint in one.stderr
 
-    amltool(project, *words, "--accept-host-key", host_key(ssh_jump), "--accept-host-key", host_key(machine))
+    amltool(project, *words, "--accept-host-key", ssh_jump.fingerprint, "--accept-host-key", machine.fingerprint)
     assert (isolated_home / "my_hosts").read_text() == ssh_jump.known_hosts_line + machine.known_hosts_line
     assert compute(project)["username"] == machine.user
 

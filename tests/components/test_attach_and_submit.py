@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from amltool.hosts.ssh_host_keys import fingerprint
 from tests.components.docker_projects import TOP, artifacts, show
 from tests.components.ssh_machine import SshMachine
 from tests.repositories import git, state_of
@@ -45,13 +43,9 @@ def invoke(folder: Path, *words: str, **variables: str) -> str:
     return done.stdout
 
 
-def host_key(machine: SshMachine) -> str:
-    return fingerprint(base64.b64decode(machine.host_key.split()[1]))
-
-
 def attach(folder: Path, machine: SshMachine, *options: str, address: str | None = None) -> str:
     words = ["attach", "vm", "--address", address or machine.address, "--username", machine.user, *options]
-    return invoke(folder, *words, "--accept-host-key", host_key(machine))
+    return invoke(folder, *words, "--accept-host-key", machine.fingerprint)
 
 
 def was_trained(folder: Path, machine: SshMachine, address: str, into: Path) -> dict[str, object]:
@@ -120,7 +114,7 @@ def test_a_machine_behind_another_is_attached_and_runs(
     (iris / "aml_config/conda_dependencies.yml").write_text("dependencies:\n- python\n")
     (iris / "train.py").write_text("open('outputs/model.txt', 'w').write('trained')\nprint('trained')\n")
     image = ["--base-docker-image", python_image] if kind == "remotedocker" else []
-    keys = ["--accept-host-key", host_key(ssh_jump)]
+    keys = ["--accept-host-key", ssh_jump.fingerprint]
 
     attach(iris, ssh_docker, "--type", kind, *keys, *image, address="bench")
     printed = invoke(iris, "submit", "--target", "vm", "train.py")

@@ -78,7 +78,7 @@ def test_a_run_whose_image_is_gone_is_built_again_from_its_lock(
     docker_projects: DockerProjects, tmp_path: Path
 ) -> None:
     wheels = {wheel_name("blot", "1.0"): wheel("blot", "1.0")}
-    conda = f"dependencies:\n- python\n- pip:\n  - blot\nvariables: {{OF: {tmp_path.name}}}\n"
+    conda = f"dependencies:\n- python\n- pip:\n  - blot\nvariables: {{OF: {docker_projects.name}-{tmp_path.name}}}\n"
     with serving(wheels) as index:
         folder = docker_projects.make(
             tmp_path,

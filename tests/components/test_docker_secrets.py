@@ -152,7 +152,8 @@ class Watching:
 def test_canaries_are_in_no_layer_object_note_journal_log_or_command_line(
     docker_projects: DockerProjects, tmp_path: Path, isolated_home: Path, canaries: dict[str, str], shared: bool
 ) -> None:
-    conda = f"dependencies:\n- python\n- pip\n- pip:\n  - blot\nvariables: {{OF: {tmp_path.name}}}\n"
+    own = f"{docker_projects.name}-{tmp_path.name}"
+    conda = f"dependencies:\n- python\n- pip\n- pip:\n  - blot\nvariables: {{OF: {own}}}\n"
     wheels = {wheel_name("blot", "1.0"): wheel("blot", "1.0")}
     with serving(wheels, f"ada:{canaries['CANARY_INDEX']}") as index:
         folder = docker_projects.make(
@@ -202,11 +203,12 @@ def expected(canaries: dict[str, str]) -> str:
 def test_a_failing_build_does_not_show_its_secrets(
     docker_projects: DockerProjects, tmp_path: Path, isolated_home: Path, canaries: dict[str, str]
 ) -> None:
+    conda = f"dependencies:\n- python\n- pip:\n  - blot\nvariables: {{OF: {docker_projects.name}-failing}}\n"
     with serving({}, f"ada:{canaries['CANARY_INDEX']}") as index:
         folder = docker_projects.make(
             tmp_path,
             {"train.py": SCRIPT},
-            conda=f"dependencies:\n- python\n- pip:\n  - blot\nvariables: {{OF: {tmp_path.name}}}\n",
+            conda=conda,
             network="host",
             pip={"indexUrl": index.url_for("ada:${env:CANARY_INDEX}")},
             buildArguments={"PIP_FIND_LINKS": "/nowhere/${env:CANARY_BUILD}"},
@@ -226,7 +228,7 @@ def test_a_secret_that_is_not_there_is_named_before_anything_is_built(
     folder = docker_projects.make(
         tmp_path,
         {"train.py": SCRIPT},
-        conda=f"dependencies:\n- python\n- pip:\n  - blot\nvariables: {{OF: {tmp_path.name}}}\n",
+        conda=f"dependencies:\n- python\n- pip:\n  - blot\nvariables: {{OF: {docker_projects.name}-{tmp_path.name}}}\n",
         buildArguments={"TOKEN": "${env:CANARY_MISSING}"},
     )
     done = amltool(folder, "submit", "train.py", "--target", "docker", check=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,12 @@ import yaml
 from tests.amltool_command import amltool, make_project
 from tests.components.canaries import Canaries
 from tests.components.required import missing
+from tests.components.ssh_agent import agent_fixture  # noqa: F401 (pytest finds fixtures by name)
 from tests.components.ssh_machine import SshMachine
 from tests.terminal import CTRL_C, Typed, at_terminal
 
-PASSPHRASE = "correct+horse/battery 4711"
+PASSPHRASE = f"correct+horse/battery {secrets.token_hex(4)}"
+"""Another one in each process that tests: one looks into all processes of ours, also into those of a test beside it."""
 SLOW = "import time\nfor number in range(20):\n    print('line', number, flush=True)\n    time.sleep(0.2)\n"
 
 
@@ -33,20 +35,6 @@ def key(ssh_machine: SshMachine, tmp_path: Path) -> Path:
     command = ["ssh-keygen", "-q", "-p", "-N", PASSPHRASE, "-f", str(file)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
     return file
-
-
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    if shutil.which("ssh-agent") is None:
-        missing("ssh", "ssh-agent is not installed")
-    socket = tmp_path / "agent"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
-    while not socket.exists():
-        assert process.poll() is None
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-    yield
-    process.terminate()
-    process.wait(10)
 
 
 @pytest.fixture

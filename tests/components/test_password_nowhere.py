@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.amltool_command import amltool, make_project
 from tests.components.canaries import Canaries
-from tests.components.docker_projects import wait_until
 from tests.components.file_keyring import keyring_fixture  # noqa: F401 (pytest finds fixtures by name)
 from tests.components.ssh_machine import SshMachine
 from tests.repositories import git
 from tests.terminal import at_terminal
+from tests.waiting import wait_until
 
 SLOW = """
 import os, time
@@ -120,10 +119,12 @@ def test_a_password_that_a_process_shows_is_found(place: str) -> None:
     words = [secret] if place == "command line" else []
     variables = {"SECRET": secret} if place == "environment" else {}
     with Canaries(secret) as canaries:
-        command = [sys.executable, "-c", "import time; time.sleep(0.5)", "amltool", *words]
-        subprocess.run(command, check=True, env={**os.environ, **variables})
-        time.sleep(0.05)
-    assert canaries.in_processes != []
+        command = [sys.executable, "-c", "import time; time.sleep(600)", "amltool", *words]
+        with subprocess.Popen(command, env={**os.environ, **variables}) as shown:
+            try:
+                wait_until(lambda: canaries.in_processes)
+            finally:
+                shown.kill()
 
 
 def test_a_password_that_is_written_is_found(project: Path, tmp_path: Path) -> None:

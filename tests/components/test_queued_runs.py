@@ -17,7 +17,7 @@ from amltool.hosts.base import CommandResult
 from amltool.hosts.ssh import SshHost
 from amltool.targets.watcher import Silent
 from tests.amltool_command import amltool
-from tests.components.remote_projects import KINDS, make_of, processes_there, record, submitting
+from tests.components.remote_projects import make_of, processes_there, record, submitting
 from tests.components.ssh_machine import SshMachine
 from tests.repositories import git
 
@@ -34,11 +34,6 @@ with open(place, "w") as stream:
     stream.write("%r %r\\n" % (begun, time.time()))
 """
 STAYS = "import time\nprint('begun', flush=True)\ntime.sleep(4711)\n"
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

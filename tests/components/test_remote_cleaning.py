@@ -15,17 +15,12 @@ from amltool.containers.values import ContainerSpec
 from amltool.hosts.ssh import SshHost
 from amltool.launchers.container_spec import CLONE_LABEL, RUN_LABEL
 from tests.amltool_command import amltool
-from tests.components.docker_projects import PLAIN, completed, submit, wait_until
+from tests.components.docker_projects import PLAIN, WAITS, completed, submit
 from tests.components.remote_projects import KINDS, make, make_of, record, start
 from tests.components.ssh_machine import SshMachine
+from tests.waiting import wait_until
 
 EVERYTHING = ("clean", "--target", "vm", "--environments")
-WAITS = """
-import os, time
-print("begun", flush=True)
-while not os.path.exists("outputs/stop"):
-    time.sleep(0.1)
-"""
 TRAIN = {"train.py": "open('outputs/x', 'w').write('x')\n", "waits.py": WAITS}
 
 

@@ -15,7 +15,6 @@ from tests.amltool_command import amltool
 from tests.components.docker_projects import artifacts, completed, runs, submit, unfinished
 from tests.components.remote_projects import (
     FORGOTTEN_S,
-    KINDS,
     SAMPLED,
     Client,
     lines,
@@ -40,11 +39,6 @@ with open("outputs/large.bin", "wb") as stream:
 print("written", flush=True)
 """
 }
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from amltool.hosts.ssh import SshHost
+from amltool.tracking import travel
 from tests.amltool_command import amltool
 from tests.components.remote_projects import KINDS, make_of
 from tests.components.ssh_machine import SshMachine
@@ -21,6 +23,37 @@ with open("filling", "wb", buffering=0) as stream:
     while stream.write(bytes(1 << 20)):
         pass
 """
+
+RECEIVING = """
+import errno, os, subprocess, sys, tempfile
+sys.path.insert(0, sys.argv[1])
+from amltool.tracking.kept_blobs import PackedBlobs
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, **options).stdout
+
+source = tempfile.mkdtemp()
+run("git", "init", "-q", source)
+ids = [run("git", "-C", source, "hash-object", "-w", "--stdin", input=os.urandom(20000)) for _ in range(4)]
+pack = run("git", "-C", source, "pack-objects", "-q", "--stdout", input=b"".join(ids))
+place = sys.argv[2]
+os.makedirs(place, exist_ok=True)
+for pages in range(1, 100):
+    run("mount", "-t", "tmpfs", "-o", "size=%dk" % (4 * pages), "tmpfs", place)
+    try:
+        packs = PackedBlobs(place + "/objects.git", 40)
+        packs.make()
+        packs.receive([pack])
+        print("received")
+        break
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+    except Exception as error:
+        print(pages, repr(error))
+    finally:
+        run("umount", place)
+"""
+"""Lets Git take a pack of four blobs in, on disks that are a page larger each time, until it has room."""
 
 
 @pytest.fixture
@@ -44,6 +77,19 @@ def test_a_disk_that_was_full_does_no_harm_once_there_is_room(
     disk.execute(["mount", "-o", f"remount,{LARGE}", ROOT])
 
     assert "trained" in amltool(project, "submit", "--target", "vm", "train.py").stdout
+
+
+def test_that_the_disk_is_full_is_understood_wherever_git_comes_to_its_end(
+    ssh_machine: SshMachine, ssh_host: SshHost
+) -> None:
+    library = travel.install(ssh_host)
+
+    said = ssh_machine.execute(["python3", "-c", RECEIVING, str(library.path), "/tight"])[1].split("\n")
+
+    *full, last = filter(None, said)
+    assert last == "received"
+    assert len(full) > 20
+    assert set(full) == {"ENOSPC"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

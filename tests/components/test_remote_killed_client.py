@@ -89,9 +89,9 @@ class Killing:
         self._bytes = random.Random(seed)
         self._change()
         client = submitting(project, "once.py")
-        assert when_at(project, client, "placed")
+        when_at(project, client, "placed")  # so short a step may pass unseen here: then the kills come at its beginning
         begun = time.monotonic()
-        assert when_at(project, client, "launched")
+        when_at(project, client, "launched")
         self._start_s = time.monotonic() - begun
         assert client.end() == 0, client.said
         self.expected = essence(record(project, client.run_id or ""))

@@ -11,7 +11,7 @@ import pytest
 from amltool.hosts.ssh import SshHost
 from tests.amltool_command import amltool
 from tests.components.docker_projects import PLAIN, artifact, artifacts, completed, submit, unfinished
-from tests.components.remote_projects import KINDS, lines, make, make_of, record, start
+from tests.components.remote_projects import lines, make, make_of, record, start
 from tests.components.ssh_machine import SshMachine
 from tests.environments.wheel_index import wheel, wheel_name
 from tests.repositories import state_of
@@ -27,11 +27,6 @@ open(os.environ["AZUREML_NATIVE_SHARE_DIRECTORY"] + "kept.txt", "w").write("kept
 print("trained in", os.getcwd(), "with", sys.argv[1:])
 """
 FILES: dict[str, bytes | str] = {"train.py": TRAIN}
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from amltool.containers.daemon import DockerDaemon
 from amltool.errors import UserError
 from amltool.launchers.base import LaunchState
+from amltool.launchers.copying import bring_logs
 from amltool.targets.collecting import collect
 from amltool.testing.stores import FakeStore
 from tests.launchers.container_client import (
@@ -20,6 +23,7 @@ from tests.launchers.container_client import (
     end_of,
     name_of,
 )
+from tests.waiting import wait_until
 
 
 def test_what_a_container_without_shared_folders_left_comes_back_as_it_is(making: Making, tmp_path: Path) -> None:
@@ -108,6 +112,24 @@ def test_what_a_lost_container_wrote_comes_back_too(making: Making) -> None:
     assert end_of(run, folder, handle, LaunchState.LOST).reason == "killed with docker kill"
     assert run.host.read(folder.outputs / "x") == b"x\n"
     assert run.host.read(folder.console) == b"said\n"
+
+
+def test_logs_that_are_brought_for_a_look_while_the_run_is_recorded_are_nobodys_fault(making: Making) -> None:
+    run = making(shared_volumes=False)
+    folder, _ = run.started(["sh", "-c", "mkdir -p logs; echo x > logs/x; touch done; sleep 300"])
+    daemon = daemon_of(run)
+    wait_until(lambda: daemon.execute(name_of(folder), ["test", "-e", "/azureml-run/work/done"])[0] == 0)
+
+    class Recording:
+        """A Docker that is so slow that the run was recorded, and what nobody needs any more removed, meanwhile."""
+
+        def get(self, container: str, path: str) -> Iterator[bytes] | None:
+            run.host.remove(folder.live)
+            return daemon.get(container, path)
+
+    bring_logs(cast(DockerDaemon, Recording()), name_of(folder), folder)
+
+    assert not run.host.exists(folder.live)
 
 
 def stop_after(times: int) -> Any:

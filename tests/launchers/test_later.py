@@ -24,6 +24,13 @@ def test_a_result_is_there_when_it_is_asked_for() -> None:
     assert Later(lambda: 7).result() == 7
 
 
+def test_what_is_to_begin_later_has_no_result_before_it_was_started() -> None:
+    later = Later(lambda: 7, now=False)
+    assert later.quietly() is None
+    later.start()
+    assert later.result() == 7
+
+
 def test_an_error_is_raised_where_the_result_is_asked_for() -> None:
     with pytest.raises(UserError, match="no"):
         Later(lambda: fail(UserError("no"))).result()
