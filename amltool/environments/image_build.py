@@ -110,16 +110,19 @@ class ImageBuild(Generic[Done]):
 
     def _build(self) -> Done | None:
         """Be the builder; ``None`` when somebody else is, or took the container away."""
+        from concurrent.futures import ThreadPoolExecutor
+
         self._daemon.make_volume(CACHE_VOLUME, CACHE_LABEL)
-        try:
-            container = self._daemon.create(self._specification())
-        except NameTakenError:
-            return None
-        try:
-            return self._feed_and_follow(container)
-        finally:  # also after Ctrl-C: what is half built is of no use to anybody
-            with contextlib.suppress(TargetError):
-                self._daemon.remove(container)
+        with ThreadPoolExecutor(1) as threads:
+            making = threads.submit(self._daemon.create, self._specification())
+            try:
+                return self._feed_and_follow(making.result())
+            except NameTakenError:
+                return None
+            finally:  # also after a Ctrl-C, which keeps no Docker from making it: half built it is of no use to anybody
+                if making.exception() is None:
+                    with contextlib.suppress(TargetError):
+                        self._daemon.remove(making.result())
 
     def _specification(self) -> ContainerSpec:
         plan = self._plan

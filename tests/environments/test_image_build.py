@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import time
 import uuid
@@ -169,6 +171,24 @@ def test_a_build_that_is_silent_for_longer_than_an_answer_takes_is_followed_to_i
         assert b"".join(daemon.output(container)) == b"one\ntwo\n"
     finally:
         daemon.remove(container)
+
+
+class Interrupted(DockerDaemon):
+    """Ctrl-C is pressed when Docker has made a container and has not said so."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        made = super().create(spec)
+        os.kill(os.getpid(), signal.SIGINT)
+        return made
+
+
+def test_ctrl_c_while_the_container_is_made_leaves_none(
+    docker_daemon: DockerDaemon, host: LocalHost, python_image: str, project: str
+) -> None:
+    target = docker_target(python_image, "", user_managed_environment=True)
+    with pytest.raises(KeyboardInterrupt):
+        ImageEnvironment(Interrupted(host), target, project).prepare(host, request(""), Told())
+    assert builds(docker_daemon, project) == []
 
 
 @pytest.mark.torture
