@@ -17,6 +17,7 @@ from amltool.targets.canceling import ENDED_FIRST
 from tests.amltool_command import amltool
 from tests.components.docker_projects import unfinished
 from tests.components.remote_projects import (
+    SAMPLED,
     KINDS,
     Client,
     make_of,
@@ -97,6 +98,7 @@ def test_a_run_that_ended_by_itself_meanwhile_is_completed_with_all_it_left(
     assert unfinished(project) == []
 
 
+@SAMPLED
 def test_a_run_that_went_on_meanwhile_is_canceled_when_there_is_an_answer(
     project: Path, ssh_machine: SshMachine
 ) -> None:

@@ -17,7 +17,7 @@ from amltool.hosts.base import CommandResult
 from amltool.hosts.ssh import SshHost
 from amltool.targets.watcher import Silent
 from tests.amltool_command import amltool
-from tests.components.remote_projects import make_of, processes_there, record, submitting
+from tests.components.remote_projects import SAMPLED, make_of, processes_there, record, submitting
 from tests.components.ssh_machine import SshMachine
 from tests.repositories import git
 
@@ -127,6 +127,7 @@ def test_a_container_that_is_killed_makes_way_though_its_client_is_dead(
     assert [line for line in processes_there(ssh_machine) if "stays.py" in line] == []
 
 
+@SAMPLED
 def test_an_outage_while_a_run_waits_is_said_and_ends(clones: tuple[Path, Path], ssh_machine: SshMachine) -> None:
     first, second = clones
     running = start(first, "stays.py")["run_id"]

@@ -63,7 +63,7 @@ def test_a_deaf_run_with_a_child_that_got_away_is_gone(project: Path, ssh_machin
     nothing_is_left(project, ssh_machine, 2.0)
 
 
-@SAMPLED
+@pytest.mark.torture
 def test_a_run_at_the_end_of_a_slow_link_is_gone(
     kind: str, request: pytest.FixtureRequest, ssh_machine: SshMachine, tmp_path: Path
 ) -> None:

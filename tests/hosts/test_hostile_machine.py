@@ -13,6 +13,9 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 SHORT_S, LONG_S = 120, 600
+ENDLESS = pytest.mark.parametrize(
+    "lie", ["large_parts", "empty_parts", pytest.param("large_headers", marks=pytest.mark.torture)]
+)
 CLIENT = """
 import json, sys
 from collections import deque
@@ -103,7 +106,7 @@ def machine() -> Iterator[Machine]:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of the memory is read from /proc")
 
 
-@pytest.mark.parametrize("lie", ["large_parts", "empty_parts", "large_headers"])
+@ENDLESS
 def test_whoever_asked_for_little_takes_little(machine: Machine, tmp_path: Path, lie: str) -> None:
     found = machine.asked(lie, *LITTLE, folder=tmp_path)
     refused = (TOO_MUCH, "gives an answer that is none")
@@ -111,7 +114,7 @@ def test_whoever_asked_for_little_takes_little(machine: Machine, tmp_path: Path,
     assert found["megabytes"] < 40
 
 
-@pytest.mark.parametrize("lie", ["large_parts", "empty_parts", "large_headers"])
+@ENDLESS
 def test_what_may_be_longer_has_an_end(machine: Machine, tmp_path: Path, lie: str) -> None:
     found = machine.asked(lie, "run", "evaluate", "names", folder=tmp_path)
     assert [said for said in found["said"].values() if TOO_MUCH not in said] == []
