@@ -17,8 +17,8 @@ from amltool.targets.canceling import ENDED_FIRST
 from tests.amltool_command import amltool
 from tests.components.docker_projects import unfinished
 from tests.components.remote_projects import (
-    SAMPLED,
     KINDS,
+    SAMPLED,
     Client,
     make_of,
     nothing_is_left,
