@@ -158,6 +158,12 @@ def clear(way: Way) -> None:
         raise BenchmarkError(f"The machine cannot be cleared: {said}")
 
 
+def settle(way: Way) -> None:
+    """What was copied before is on the disks, here and there: whoever comes next does not wait for it."""
+    os.sync()
+    way.machine.execute(["sync"])
+
+
 def change_a_megabyte(project: SizedProject) -> None:
     """Give one file of 1 MB new content, and commit it."""
     project.changes += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from another_machine import SLOW, SLOWER, Way, another_machine, change_a_megabyte, clear
+from another_machine import SLOW, SLOWER, Way, another_machine, change_a_megabyte, clear, settle
 from measuring import Figure, Pair, pair
 from overhead import require_runs
 from sized_project import MEGABYTE
@@ -47,6 +47,7 @@ def _transfers(way: Way, rounds: int) -> Iterator[Figure]:
         change_a_megabyte(way.project)
         first.append(pair(way.copy, way.submit, number))
         change_a_megabyte(way.project)
+        settle(way)
         before = _Sent(way)
         one = pair(way.copy, before.submit, number)
         again.append(one)
