@@ -191,11 +191,11 @@ def _told_of(opened: Opened, record: RunRecord, *, canceled: bool) -> Iterator[s
     if canceled and record.status is not RunStatus.CANCELED:
         yield f"Run {record.run_id} was to be canceled; it is {record.status.value}: {record.reason}."
     if record.rerun_of is not None:
-        from amltool.commands.judging import judged
+        from amltool.commands.judging import recorded_verdict
 
-        found = judged(opened, record)
-        if found is not None:
-            yield f"Run {record.run_id}, a rerun of {record.rerun_of}, is over: {found.report.verdict.value}."
+        verdict = recorded_verdict(opened, record)
+        if verdict is not None:
+            yield f"Run {record.run_id}, a rerun of {record.rerun_of}, is over: {verdict.value}."
 
 
 def _needs_no_start(step: Step, entry: JournalEntry) -> bool:

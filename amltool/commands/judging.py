@@ -54,6 +54,13 @@ def record_verdict(opened: Opened, record: RunRecord, tolerances: Tolerances) ->
     )
 
 
+def recorded_verdict(opened: Opened, record: RunRecord) -> Verdict | None:
+    """The verdict that is recorded of a rerun, and nothing more; ``None`` where there is none."""
+    again, _ = _both(opened, record)
+    event = None if again is None else _verdict_on(again)
+    return None if event is None else Verdict(event.verdict)
+
+
 def judged(opened: Opened, record: RunRecord) -> Rerun | None:
     """The verdict that is recorded of a rerun, with all that was compared; ``None`` where there is none."""
     again, original = _both(opened, record)

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from amltool.configuration.compute import ComputeTarget, ComputeType
 from amltool.errors import UserError
-from amltool.files import no_space
 from amltool.layout import LIBRARY_IN_CONTAINER, RUN_IN_CONTAINER, SHARE_IN_CONTAINER, share_path
 from amltool.run import ProjectNames
 from amltool.targets.base import Target
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from amltool.environments.base import ExecutionEnvironment
     from amltool.hosts.base import Host
     from amltool.hosts.local import LocalHost
-    from amltool.tracking.travel import Installed
 
 NO_SHARE = (
     "The script looks for AZUREML_NATIVE_SHARE_DIRECTORY, which is not set here: aml_config/{}.compute says "
@@ -57,11 +55,12 @@ def open_target(compute: ComputeTarget, names: ProjectNames, top: Path) -> Targe
 
 def _local(compute: ComputeTarget, place: Place) -> Target:
     from amltool.launchers.process import ProcessLauncher
+    from amltool.targets.library import install_library
     from amltool.targets.placing import make_place_here
     from amltool.targets.variables import inherited_variables
 
     host = _this_machine(compute)
-    tracking, share = _install_tracking(host), _share(compute, place)
+    tracking, share = install_library(host), _share(compute, place)
     return Target(
         name=compute.name,
         type=compute.type.value,
@@ -81,13 +80,14 @@ def _local_docker(compute: ComputeTarget, place: Place) -> Target:
     from amltool.environments.image import ImageEnvironment
     from amltool.launchers.container import ContainerLauncher
     from amltool.targets.containers import container_settings
+    from amltool.targets.library import install_library
     from amltool.targets.placing import make_place_here
     from amltool.tracking import travel
 
     host = _this_machine(compute)
     daemon = DockerDaemon(host)
     share = _share(compute, place) if compute.shared_volumes else None
-    settings = container_settings(compute, _install_tracking(host).folder, share)
+    settings = container_settings(compute, install_library(host).folder, share)
     return Target(
         name=compute.name,
         type=compute.type.value,
@@ -120,15 +120,6 @@ def _this_machine(compute: ComputeTarget) -> LocalHost:
     from amltool.hosts.local import LocalHost
 
     return LocalHost(Path(compute.root).expanduser() if compute.root else None)
-
-
-def _install_tracking(host: Host) -> Installed:
-    from amltool.tracking.travel import install
-
-    try:
-        return install(host)
-    except OSError as error:
-        raise no_space(error, str(host.root)) from error
 
 
 def _environment(compute: ComputeTarget, host: Host) -> ExecutionEnvironment:

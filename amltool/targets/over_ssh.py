@@ -18,7 +18,6 @@ from amltool.configuration.compute import DEFAULT_PORT, ComputeTarget
 from amltool.configuration.secrets import SecretKind, credential_service_gone
 from amltool.environments.login import Login
 from amltool.errors import UserError
-from amltool.files import no_space
 from amltool.git.command import Git
 from amltool.hosts.ssh import SshHost
 from amltool.hosts.ssh_settings import SshSettings
@@ -32,6 +31,7 @@ from amltool.layout import (
 )
 from amltool.snapshot import Snapshot
 from amltool.targets.base import Target
+from amltool.targets.library import install_library
 from amltool.targets.placing import OnWritten, project_key
 from amltool.targets.placing_there import PlacingThere, UnheardError, make_place
 from amltool.targets.variables import inherited_there
@@ -114,10 +114,7 @@ class Machine:
     def installed(self) -> Installed:
         """What travels with runs, put there at the first need: a snapshot and a container may need it at once."""
         with self._installing:
-            try:
-                self._installed = self._installed or travel.install(self.host)
-            except OSError as error:
-                raise no_space(error, f"{self.host.root} on {self.host.name}") from error
+            self._installed = self._installed or install_library(self.host)
             return self._installed
 
     @property

@@ -22,6 +22,7 @@ from amltool.history.journal import Step
 from amltool.hosts.local import LocalHost
 from amltool.layout import HostLayout
 from amltool.run import RunStatus
+from amltool.targets.library import install_library
 from amltool.tracking import travel
 
 if TYPE_CHECKING:
@@ -189,10 +190,7 @@ def _said(host: Host, words: list[str]) -> bytes:
     """
     result = _run(host, words)
     if result.exit_code:
-        try:
-            travel.install(host)
-        except OSError as error:
-            raise no_space(error, f"{host.root} on {host.name}") from error
+        install_library(host)
         result = _run(host, words)
     if result.exit_code == 0:
         return result.stdout

@@ -258,19 +258,23 @@ def cancel(context: Context, run: str = "@", *, give_up: bool = False) -> Outcom
     from amltool.commands.opening import open_project
 
     record = cancel_run(open_project(), run, give_up=give_up)
-    is_over = record is None or record.status.value == "Canceled"
-    if is_over and record is not None and give_up and record.reason:
+    if record is not None and _is_canceled(record) and give_up and record.reason:
         TerminalWatcher().say(
             f"Run {record.run_id} is recorded as {record.status.value} ({record.reason}). "
             f"When its machine is back: amltool clean --target {record.target}"
         )
     else:
         TerminalWatcher().say(_canceled_line(record))
-    return Outcome(ExitCode.DONE if is_over else ExitCode.MISTAKE)
+    return Outcome(ExitCode.DONE if _is_canceled(record) else ExitCode.MISTAKE)
+
+
+def _is_canceled(record: RunRecord | None) -> bool:
+    """Whether a cancel did it; of a run of which nothing is known any more, nothing is left."""
+    return record is None or record.status.value == "Canceled"
 
 
 def _canceled_line(record: RunRecord | None) -> str:
     """What became of a run that was to be canceled."""
-    if record is None or record.status.value == "Canceled":
+    if record is None or _is_canceled(record):
         return "Experiment run canceled successfully."
     return f"The cancel came too late.\n{ending_line(record)}"

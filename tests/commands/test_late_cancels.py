@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,9 @@ from amltool.commands.opening import open_project
 from amltool.history.journal import JournalEntry
 from tests.amltool_command import amltool, make_project
 from tests.components.mounts import is_alive
+from tests.waiting import wait_until
+
+WAIT_S = 60.0
 
 SCRIPT = """
 import os, sys, time
@@ -47,8 +48,8 @@ class Left:
         found = subprocess.run(["pgrep", "-f", command], capture_output=True, text=True, check=True)
         for driver in found.stdout.split():
             os.kill(int(driver), signal.SIGKILL)
-        self.wait(lambda: not self.entry.is_driven())
-        self.wait(lambda: b"begun" in (self.place / "console.log").read_bytes())
+        wait_until(lambda: not self.entry.is_driven(), WAIT_S)
+        wait_until(lambda: b"begun" in (self.place / "console.log").read_bytes(), WAIT_S)
 
     @property
     def entry(self) -> JournalEntry:
@@ -59,21 +60,6 @@ class Left:
     def record(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(amltool(self.folder, "show", self.run_id, "--json").stdout)
         return found
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < until, "it never came true"
-            time.sleep(0.02)
-
-
-@pytest.fixture
-def hold(tmp_path: Path) -> Iterator[Path]:
-    """While it is there, runs go on."""
-    made = tmp_path / "hold"
-    made.touch()
-    yield made
-    made.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -127,7 +113,7 @@ def test_a_cancel_that_was_left_for_later_is_done_by_the_next_command_that_looks
 
     assert json.loads(amltool(project, "show", left.run_id, "--json").stdout)["cancel_asked"] is True
 
-    left.wait(lambda: not open_project(project).journal.entries())
+    wait_until(lambda: not open_project(project).journal.entries(), WAIT_S)
     assert left.record["status"] == "Canceled"
     assert not is_alive(process_id)
 
@@ -136,7 +122,7 @@ def test_a_run_whose_bootstrap_was_killed_before_its_cancel_came_is_failed(proje
     left = Left(project, "polite.py")
     process_id = json.loads((left.place / "start.json").read_bytes())["pid"]
     os.kill(process_id, signal.SIGKILL)
-    left.wait(lambda: not is_alive(process_id))
+    wait_until(lambda: not is_alive(process_id), WAIT_S)
 
     done = amltool(project, "cancel", left.run_id, check=False)
 

@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from amltool.run import EXACTLY, LongList, Verdict
 from amltool.targets.watcher import Silent
 from tests.amltool_command import amltool, make_project
 from tests.repositories import git
+from tests.waiting import wait_until
 
+WAIT_S = 60.0
 ROOT = str(Path(__file__).resolve().parents[2])
 SCRIPT = """
 import os, time
@@ -87,30 +88,24 @@ class Project:
 
     def nobody_drives(self, run_id: str) -> None:
         """The process in the background dies."""
-        self._wait(lambda: self._drivers(run_id) != [])
+        wait_until(lambda: self._drivers(run_id) != [], WAIT_S)
         for driver in self._drivers(run_id):
             os.kill(driver, signal.SIGKILL)
-        self._wait(lambda: self._drivers(run_id) == [])
+        wait_until(lambda: self._drivers(run_id) == [], WAIT_S)
 
     def is_over(self, run_id: str) -> None:
         self.hold.unlink()
         [end] = [Path.home() / f".amltool/runs/{run_id}/exit.json"]
-        self._wait(end.exists)
+        wait_until(end.exists, WAIT_S)
 
     def is_noted(self, words: str) -> None:
         """The history has it, without a command that looks."""
-        self._wait(lambda: words in git(self.folder, "log", "--notes=amltool/runs", "-1", "--format=%N"))
+        wait_until(lambda: words in git(self.folder, "log", "--notes=amltool/runs", "-1", "--format=%N"), WAIT_S)
 
     def _drivers(self, run_id: str) -> list[int]:
         command = f"amltool.tasks.background {self.folder} {run_id}"
         found = subprocess.run(["pgrep", "-f", command], capture_output=True, text=True, check=False)
         return [int(each) for each in found.stdout.split()]
-
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < until, "it never came true"
-            time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

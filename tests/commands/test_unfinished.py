@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +32,6 @@ until = time.monotonic() + 60
 while os.path.exists(sys.argv[1]) and time.monotonic() < until:
     time.sleep(0.02)
 """
-
-
-@pytest.fixture
-def hold(tmp_path: Path) -> Iterator[Path]:
-    """While it is there, runs go on."""
-    made = tmp_path / "hold"
-    made.touch()
-    yield made
-    made.unlink(missing_ok=True)
 
 
 @pytest.fixture

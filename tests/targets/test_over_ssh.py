@@ -17,6 +17,7 @@ from amltool.hosts.ssh_settings import SshSettings
 from amltool.layout import HostLayout
 from amltool.limits import Profile
 from amltool.run import ProjectNames
+from amltool.snapshot import Snapshot
 from amltool.targets import Place, open_target, over_ssh
 from amltool.targets.over_ssh import Machine, ssh_settings
 from amltool.tracking import travel
@@ -94,14 +95,10 @@ def test_a_snapshot_is_placed_whoever_puts_there_what_places_it(
     kind: type[MachineThere], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = kind(tmp_path)
-    project = make_repository(tmp_path / "project", {"train.py": "print('hello')\n"})
-    git = Git.at(project)
-    snapshot = take(git, survey(git, "", ".", Profile.SDK))
-    folder = HostLayout(there.root).run("run-001")
 
-    machine_of("vm", there, project, monkeypatch).place(git, folder, snapshot)
+    snapshot = place_on(there, tmp_path, monkeypatch)
 
-    assert tree_on_disk(Path(folder.work)) == snapshot.tree
+    assert tree_on_disk(Path(HostLayout(there.root).run("run-001").work)) == snapshot.tree
 
 
 def test_what_places_snapshots_but_does_not_run_there_is_a_sentence_with_its_last_words(
@@ -111,12 +108,9 @@ def test_what_places_snapshots_but_does_not_run_there_is_a_sentence_with_its_las
     (there.programs / "python3").unlink()
     (there.programs / "python3").write_text("#!/bin/sh\necho out of order >&2\nexit 1\n")
     (there.programs / "python3").chmod(0o755)
-    project = make_repository(tmp_path / "project", {"train.py": "print('hello')\n"})
-    git = Git.at(project)
-    snapshot = take(git, survey(git, "", ".", Profile.SDK))
 
     with pytest.raises(TargetError, match="out of order"):
-        machine_of("vm", there, project, monkeypatch).place(git, HostLayout(there.root).run("run-001"), snapshot)
+        place_on(there, tmp_path, monkeypatch)
 
 
 def test_what_travels_is_put_there_once_though_a_snapshot_and_a_container_need_it_at_once(
@@ -138,6 +132,15 @@ def test_what_travels_is_put_there_once_though_a_snapshot_and_a_container_need_i
     assert machine.installed.bootstrap == machine.tracking.bootstrap
     other.join()
     assert len(asked) == 1
+
+
+def place_on(there: MachineThere, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Snapshot:
+    """Place a small project in the folder of ``run-001`` there."""
+    project = make_repository(folder / "project", {"train.py": "print('hello')\n"})
+    git = Git.at(project)
+    snapshot = take(git, survey(git, "", ".", Profile.SDK))
+    machine_of("vm", there, project, monkeypatch).place(git, HostLayout(there.root).run("run-001"), snapshot)
+    return snapshot
 
 
 def machine_of(name: str, there: MachineThere, project: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
