@@ -21,7 +21,7 @@ from amltool.layout import HostLayout
 from amltool.run import LongList
 from amltool.stores import open_store
 from amltool.targets import TARGETS, open_target
-from amltool.targets.base import Target, clone_label, environment_request
+from amltool.targets.drive import Target, clone_label, environment_request
 from amltool.targets.placing import project_key
 from amltool.targets.watcher import Silent
 from amltool.targets.what_lies import look

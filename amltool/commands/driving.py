@@ -24,7 +24,9 @@ from amltool.limits import Profile
 from amltool.run import RunRecord, RunStatus
 from amltool.snapshot import Snapshot
 from amltool.targets import open_target
-from amltool.targets.base import Drive, Target, drive, release
+from amltool.targets.base import drive
+from amltool.targets.drive import Drive, Target
+from amltool.targets.ending import release
 from amltool.targets.recording import record_of
 from amltool.targets.watcher import Silent, Watcher
 

@@ -15,7 +15,7 @@ from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.history.journal import JournalEntry
 from amltool.run import Run
-from amltool.targets.base import Drive
+from amltool.targets.drive import Drive
 from amltool.targets.following import Outage
 from amltool.targets.live_logs import MOST_AT_ONCE, TOPS, LiveFile, LogsCopy, files_of
 from amltool.targets.watcher import Silent, Watcher

@@ -16,7 +16,7 @@ from amltool.errors import DamagedError, TargetError, UserError
 from amltool.history.journal import JournalEntry, Step
 from amltool.layout import CONSOLE_FILE
 from amltool.run import Run, RunRecord, RunStatus, parse_timestamp
-from amltool.targets.base import Drive
+from amltool.targets.drive import Drive
 from amltool.targets.following import ConsoleReader, Outage
 from amltool.targets.live_logs import LogReader
 from amltool.targets.watcher import Silent, Watcher

@@ -29,7 +29,8 @@ from amltool.layout import LOCK_FILE, HostLayout
 from amltool.run import EXACTLY, RunRecord, RunStatus, Tolerances, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
-from amltool.targets.base import Drive, Target, drive, labels_of
+from amltool.targets.base import drive
+from amltool.targets.drive import Drive, Target, labels_of
 from amltool.targets.placing import project_key
 from amltool.targets.watcher import Watcher
 

@@ -13,7 +13,7 @@ from amltool.configuration.compute import ComputeTarget, ComputeType
 from amltool.errors import UserError
 from amltool.layout import LIBRARY_IN_CONTAINER, RUN_IN_CONTAINER, SHARE_IN_CONTAINER, share_path
 from amltool.run import ProjectNames
-from amltool.targets.base import Target
+from amltool.targets.drive import Target
 
 if TYPE_CHECKING:
     from amltool.environments.base import ExecutionEnvironment

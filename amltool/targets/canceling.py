@@ -13,7 +13,7 @@ from amltool.launchers.base import Exit, LaunchState, Observation
 if TYPE_CHECKING:
     from amltool.history.journal import JournalEntry
     from amltool.run import RunStatus
-    from amltool.targets.base import Drive
+    from amltool.targets.drive import Drive
 
 LOOK_EVERY_S = 0.2
 FROM_OUTSIDE = "terminated by something other than amltool"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from amltool.hosts.base import Host
     from amltool.hosts.streaming import Soon
     from amltool.layout import RunFolder
-    from amltool.targets.base import Drive
+    from amltool.targets.drive import Drive
     from amltool.targets.watcher import Watcher
 
 FOLLOW_S = 0.05

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from amltool.hosts.base import Host
     from amltool.run import FolderFile
-    from amltool.targets.base import Drive
+    from amltool.targets.drive import Drive
     from amltool.targets.following import ConsoleReader
 
 Got = TypeVar("Got")

@@ -30,7 +30,7 @@ from amltool.layout import (
     share_path,
 )
 from amltool.snapshot import Snapshot
-from amltool.targets.base import Target
+from amltool.targets.drive import Target
 from amltool.targets.library import install_library
 from amltool.targets.placing import OnWritten, project_key
 from amltool.targets.placing_there import PlacingThere, UnheardError, make_place

@@ -27,7 +27,7 @@ from amltool.tracking import travel
 
 if TYPE_CHECKING:
     from amltool.hosts.base import CommandResult, Host
-    from amltool.targets.base import Drive
+    from amltool.targets.drive import Drive
 
 FIRST_PAUSE_S, LONGEST_PAUSE_NEXT_S, LONGEST_PAUSE_S = 0.5, 2.0, 5.0
 """Between two questions; whoever is next asks more often than those behind it."""

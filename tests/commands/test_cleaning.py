@@ -10,7 +10,7 @@ from typing import Any
 from amltool.commands.opening import open_project
 from amltool.containers.values import ContainerSpec
 from amltool.launchers.container_spec import CLONE_LABEL, RUN_LABEL
-from amltool.targets.base import clone_label
+from amltool.targets.drive import clone_label
 from amltool.targets.placing import project_key
 from tests.amltool_command import amltool
 from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtures by name)

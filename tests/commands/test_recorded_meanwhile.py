@@ -13,7 +13,7 @@ from amltool.commands import driving, live_logs, looking
 from amltool.commands.opening import Opened, open_project
 from amltool.history.journal import JournalEntry
 from amltool.run import RunStatus
-from amltool.targets.base import Drive
+from amltool.targets.drive import Drive
 from amltool.targets.watcher import Silent
 from tests.amltool_command import amltool, make_project
 

@@ -117,7 +117,7 @@ def test_only_containers_of_this_clone_go(
 
 def clone_of(project: Path) -> str:
     from amltool.commands.opening import open_project
-    from amltool.targets.base import clone_label
+    from amltool.targets.drive import clone_label
     from amltool.targets.placing import project_key
 
     opened = open_project(project)

@@ -12,7 +12,7 @@ import pytest
 from amltool.errors import UserError
 from amltool.hosts.local import LocalHost
 from amltool.targets import meanwhile
-from amltool.targets.base import Drive
+from amltool.targets.drive import Drive
 from amltool.targets.meanwhile import BegunShare, Meanwhile, placing_begun, share_at_start
 
 

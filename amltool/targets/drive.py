@@ -1,0 +1,162 @@
+"""A run on its way: what is asked for, where it stands, the compute target it goes to, and what its steps share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from amltool.environments.base import EnvironmentRequest, Prepared
+from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
+from amltool.launchers.base import Launcher
+from amltool.layout import LOCK_FILE, HostLayout, RunFolder
+from amltool.run import RunStatus, timestamp
+from amltool.targets import placing
+from amltool.targets.meanwhile import (
+    BegunShare,
+    Meanwhile,
+)
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from amltool.environments.base import ExecutionEnvironment
+    from amltool.git.command import Git
+    from amltool.history.history import History
+    from amltool.hosts.base import Host
+    from amltool.snapshot import Snapshot
+    from amltool.stores.base import ArtifactStore
+    from amltool.targets.following import ConsoleReader
+    from amltool.targets.turns import Turn
+    from amltool.targets.watcher import Watcher
+    from amltool.tracking.travel import Installed
+
+PREPARED_FILE = "prepared.json"
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A compute target: a host, an execution environment and a launcher; ``share`` is the shared folder there.
+
+    What a run sees of it may lie elsewhere than on the host: ``share_in_run``, ``tracking`` and ``folder_in_run`` are
+    the run's own paths. ``hint`` is for the user when a run failed that looks for a shared folder which is not there.
+    ``place`` brings a snapshot to a run's folder, which it makes, with the folders that are collected; it
+    ``sends_less`` where only what the host lacks goes there, of which nobody knows beforehand how much it is.
+    ``begin_place`` has the host look at what it lacks and does not wait; it gives what withdraws that. No more than
+    ``max_concurrent_runs`` of its runs go on at once, of all clients.
+    """
+
+    name: str
+    type: str
+    host: Host
+    environment: ExecutionEnvironment
+    launcher: Launcher
+    place: Callable[[Git, RunFolder, Snapshot, placing.OnWritten | None], None]
+    begin_place: Callable[[Git, RunFolder, Snapshot], Callable[[], None]] | None = None
+    share: PurePosixPath | None
+    share_in_run: PurePosixPath | None
+    tracking: Installed
+    inherited: Callable[[Git], dict[str, str]]
+    folder_in_run: Callable[[RunFolder], RunFolder] = lambda folder: folder
+    hint: str = ""
+    sends_less: bool = False
+    max_concurrent_runs: int | None = None
+
+
+class Drive(msgspec.Struct, kw_only=True):
+    """A run on its way: what is asked for, where it stands, and all it needs to go on."""
+
+    git: Git
+    entry: JournalEntry
+    request: RunRequest
+    state: RunState
+    target: Target
+    open_store: Callable[[], ArtifactStore]
+    open_history: Callable[[], History]
+    watcher: Watcher
+    snapshot: Callable[[], Snapshot]
+    own_variables: Callable[[], dict[str, str]]
+    secret_values: Callable[[], list[str]]
+    keep_snapshot: Callable[[], None]
+    console_offset: int = 0
+    forgetting: threading.Thread | None = None
+    begun_share: BegunShare | None = None
+    withdraw: Callable[[], None] = lambda: None
+    """Takes back what a host was asked to look at before the snapshot is placed."""
+    console: ConsoleReader | None = None
+    freeing: Meanwhile[None] | None = None
+    turn: Turn | None = None
+    is_ready: bool = False
+    """Whether the launcher was made ready by us, and nothing of the run was started since."""
+    patient: bool = True
+    """Whether to wait for a host that is away, once the run may have been started there."""
+
+    @property
+    def folder(self) -> RunFolder:
+        return HostLayout(self.target.host.root).run(self.request.run_id)
+
+    def done(self, step: Step, status: RunStatus, **changes: object) -> None:
+        """Write down that a step is done and what it left."""
+        since = self.state.since if status is self.state.status else timestamp()
+        self.state = replace(self.state, step=step, status=status, since=since, waits_for="", **changes)
+        self.entry.save(self.state)
+
+    def waits_for(self, what: str) -> None:
+        """Leave word, for who looks at the run meanwhile, of what it waits for; ``""``: for nothing any more."""
+        if what != self.state.waits_for:
+            self.state = replace(self.state, waits_for=what)
+            self.entry.save(self.state)
+
+    def enter(self, status: RunStatus) -> None:
+        """Say that the run has come to a status, before the work of it begins."""
+        self.watcher.status(status)
+
+
+def environment_request(run: Drive) -> EnvironmentRequest:
+    """What a run asks of its environment: the dependency files of its snapshot, and the lock it is to be built from."""
+    request = run.request
+    try:
+        lock = run.entry.kept(LOCK_FILE)
+    except FileNotFoundError:
+        lock = None
+    return EnvironmentRequest(
+        read=lambda path: read_committed(run.git, request, path),
+        conda_file=request.conda_dependencies_file,
+        spark_file=request.spark_dependencies_file,
+        framework=request.framework,
+        lock=lock,
+    )
+
+
+def read_committed(git: Git, request: RunRequest, path: str) -> bytes | None:
+    """A file of a run's commit by its path in the project; ``None`` where there is none."""
+    name = f"{request.commit}:{posixpath.normpath(posixpath.join(request.prefix, path))}"
+    exit_code, content, _ = git.ask("cat-file", "blob", name)
+    return content if exit_code == 0 else None
+
+
+def prepared_of(run: Drive) -> Prepared:
+    """The environment that was prepared for the run, as the journal keeps it."""
+    return msgspec.json.decode(run.entry.kept(PREPARED_FILE), type=Prepared)
+
+
+def labels_of(run_id: str, commit: str, project: str, key: str) -> dict[str, str]:
+    """What a launcher may mark a run's containers with; ``key`` is that of `placing.project_key`."""
+    return {"run_id": run_id, "commit": commit, "project": project, "clone": clone_label(key)}
+
+
+def clone_label(key: str) -> str:
+    """A short name for one project in one clone on one machine."""
+    return hashlib.sha256(f"{os.uname().nodename}:{key}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def labels(run: Drive) -> dict[str, str]:
+    """`labels_of` this run."""
+    request = run.request
+    key = placing.project_key(run.git, request.prefix)
+    return labels_of(request.run_id, request.commit, request.project.name, key)

@@ -1,0 +1,127 @@
+"""The steps after a run ended: collect, record, release."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import posixpath
+from functools import partial
+from typing import TYPE_CHECKING
+
+from amltool.artifact import Artifact
+from amltool.errors import TargetError
+from amltool.history.journal import Step
+from amltool.layout import LOCK_FILE
+from amltool.run import RunRecord, RunStatus, SharedFolder, timestamp
+from amltool.targets import placing
+from amltool.targets.drive import Drive, prepared_of, read_committed
+from amltool.targets.meanwhile import Meanwhile, share_at_end
+from amltool.targets.recording import record_of
+from amltool.targets.variables import SHARE_VARIABLE
+
+if TYPE_CHECKING:
+    from amltool.stores.base import ArtifactStore
+
+
+def forget(run: Drive) -> None:
+    """Give up the turn of a run whose end is in the journal, and remove what its launcher left; may take a while."""
+    if run.target.max_concurrent_runs is not None:
+        from amltool.targets.turns import leave
+
+        leave(run)
+    run.target.launcher.forget(run.target.host, run.folder)
+
+
+def collect_run(run: Drive) -> None:
+    """Collect outputs, logs, console and metrics into the artifact store, and write down what was found."""
+    from amltool.targets.collecting import as_record_list, collect
+
+    run.enter(RunStatus.FINALIZING)
+    request, target, store = run.request, run.target, run.open_store()
+    logs_before = {file.path: file.object_id for file in run.snapshot().files if file.path.startswith("logs/")}
+    at_end = share_at_end(run)
+    found = collect(
+        target.host,
+        run.folder,
+        store,
+        max_artifact_size=request.max_artifact_size,
+        unchanged=logs_before,
+        progress=lambda size: run.watcher.progress("collecting", size, None),
+    )
+    shared = None
+    if at_end is not None:
+        shared = SharedFolder(
+            host_path=f"{target.share}/",
+            run_path=f"{target.share_in_run}/",
+            at_start=as_record_list(run.state.share_at_start, store, "shared_folder_at_start.json"),
+            at_end=as_record_list(at_end.result(), store, "shared_folder_at_end.json"),
+        )
+    artifacts = [*found.artifacts, *_environment_lock(run, store)]
+    store.flush()
+    run.done(
+        Step.COLLECTED,
+        RunStatus.FINALIZING,
+        artifacts=as_record_list(artifacts, store, "artifacts.json"),
+        omitted=as_record_list(found.omitted, store, "omitted.json"),
+        metrics=found.tracked.metrics,
+        parameters=found.tracked.parameters,
+        tags=found.tracked.tags,
+        shared_folder=shared,
+    )
+    for omission in found.omitted:
+        where = f"; it lies in {omission.place}" if omission.place else ""
+        run.watcher.say(f"{omission.path} was not collected: {omission.reason}{where}.")
+
+
+def _environment_lock(run: Drive, store: ArtifactStore) -> list[Artifact]:
+    """The lock as an artifact; a run that was canceled before it was prepared has none."""
+    if not run.state.environment.lock_sha256:
+        return []
+    kept = store.put(io.BytesIO(prepared_of(run).lock))
+    return [Artifact(LOCK_FILE, kept.size, kept.sha256, store.address)]
+
+
+def record_run(run: Drive) -> RunRecord:
+    """Add the record to the run history."""
+    record = record_of(run.request, run.state)
+    if run.target.begin_place is not None:
+        run.freeing = Meanwhile(partial(_free_folder, run))
+    if run.request.tracked:
+        run.open_history().record([record], keep=[record.commit])
+    run.done(Step.RECORDED, record.status)
+    if record.status is RunStatus.FAILED and run.target.hint and _looks_for_share(run):
+        run.watcher.say(run.target.hint)
+    return record
+
+
+def _looks_for_share(run: Drive) -> bool:
+    content = read_committed(run.git, run.request, posixpath.join(run.request.source_directory, run.request.script))
+    return SHARE_VARIABLE.encode() in (content or b"")
+
+
+def release(run: Drive) -> None:
+    """After the record: free the run's folder for the next run, and take the run out of the journal."""
+    if run.freeing is not None:
+        run.freeing.result()
+    else:
+        _free_folder(run)
+    run.entry.discard()
+
+
+def _free_folder(run: Drive) -> None:
+    """Nothing in it is needed any more once it is collected: over a network that is said while the run is recorded."""
+    if run.entry.is_given_up:  # `clean` finds it when the host answers again
+        return
+    if run.forgetting is not None:
+        run.forgetting.join()
+    else:
+        forget(run)
+    omitted = run.state.omitted
+    key = placing.project_key(run.git, run.request.prefix)
+    with contextlib.suppress(OSError, TargetError):  # it is away just now: `clean` finds what stays
+        if run.state.launched is None:  # nobody knows how much of it lies there
+            run.target.host.remove(run.folder.path)
+        elif not run.request.tracked:
+            placing.mark_untracked(run.target.host, run.folder, key, timestamp())
+        elif not omitted:
+            placing.release(run.target.host, run.folder, key, timestamp(), run.request.keep_run_folders)
