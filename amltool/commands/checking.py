@@ -10,7 +10,7 @@ from amltool.commands.checks.together import problems_and_notes, seen
 from amltool.commands.opening import Opened
 from amltool.commands.weighing import weigh_and_judge
 from amltool.errors import UserError
-from amltool.git.snapshots import survey, survey_index
+from amltool.git.survey import survey, survey_index
 from amltool.history import checking as history_checking
 from amltool.limits import Level, Problem, report
 from amltool.run import LongList, RunRecord

@@ -16,7 +16,8 @@ from amltool.commands.opening import Opened
 from amltool.configuration.compute import read_compute
 from amltool.configuration.secrets import resolve_variables
 from amltool.errors import TargetError, UserError
-from amltool.git.snapshots import complete, survey
+from amltool.git.snapshots import complete
+from amltool.git.survey import survey
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.hosts.ssh_passphrases import nobody_asked, typed
 from amltool.launchers.base import LaunchState

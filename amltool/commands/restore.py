@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from amltool.commands.opening import Opened
 from amltool.errors import UserError
 from amltool.files import no_space
-from amltool.git.snapshots import complete, survey
+from amltool.git.snapshots import complete
+from amltool.git.survey import survey
 from amltool.layout import FETCH_HISTORY, RunFolder
 from amltool.run import Run
 from amltool.snapshot import Snapshot

@@ -21,7 +21,8 @@ from amltool.configuration.folder import FOLDER, Files, working_files
 from amltool.configuration.runconfig import command_of
 from amltool.errors import TargetError, UserError
 from amltool.git.command import ObjectReader, tree_names
-from amltool.git.snapshots import survey, take
+from amltool.git.snapshots import take
+from amltool.git.survey import survey
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
 from amltool.launchers.base import Expected, LaunchState

@@ -11,7 +11,8 @@ import pytest
 
 from amltool.errors import UserError
 from amltool.git.command import Git
-from amltool.git.snapshots import survey, take
+from amltool.git.snapshots import take
+from amltool.git.survey import survey
 from amltool.limits import Profile
 from amltool.snapshot import Snapshot
 from tests.repositories import commit_all, git, make_repository, state_of, write_files

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from amltool.git.command import Git
-from amltool.git.snapshots import survey, take
+from amltool.git.snapshots import take
+from amltool.git.survey import survey
 from amltool.layout import HostLayout, RunFolder
 from amltool.limits import Profile
 from amltool.snapshot import Snapshot

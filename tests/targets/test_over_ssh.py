@@ -12,7 +12,8 @@ import pytest
 from amltool.configuration.compute import read_compute
 from amltool.errors import TargetError, UserError
 from amltool.git.command import Git
-from amltool.git.snapshots import survey, take
+from amltool.git.snapshots import take
+from amltool.git.survey import survey
 from amltool.hosts.ssh_settings import SshSettings
 from amltool.layout import HostLayout
 from amltool.limits import Profile

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from amltool.errors import TargetError, UserError
 from amltool.git.command import Git
-from amltool.git.snapshots import survey, take
+from amltool.git.snapshots import take
+from amltool.git.survey import survey
 from amltool.hosts.streaming import StreamingHost
 from amltool.layout import HostLayout
 from amltool.limits import Profile

@@ -10,7 +10,8 @@ import pytest
 
 from amltool.errors import TargetError
 from amltool.git.command import Git
-from amltool.git.snapshots import survey, take
+from amltool.git.snapshots import take
+from amltool.git.survey import survey
 from amltool.hosts.base import FileKind
 from amltool.hosts.ssh import SshHost
 from amltool.layout import HostLayout, RunFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amltool.git.command import Git, scrubbed_environment
-from amltool.git.snapshots import list_tree
+from amltool.git.survey import list_tree
 from amltool.tracking.placing import PlacingError, place, remove_tree
 from tests.repositories import commit_all, git, make_repository, write_files
 

@@ -15,7 +15,7 @@ from amltool.commands.opening import Opened
 from amltool.configuration.folder import FOLDER, Files, read_if_there, working_files
 from amltool.errors import UserError
 from amltool.git.listing import Blob, Listing, contents, file_sizes, list_commit, list_index, read_file, staged_blobs
-from amltool.git.snapshots import Survey
+from amltool.git.survey import Survey
 from amltool.limits import Problem
 
 
