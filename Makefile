@@ -1,17 +1,22 @@
 # The front door for people: `make demo` shows what amltool does, `make test` proves it.
 # Needs Git and Python 3.10 or newer (PYTHON=... names another one); packages come from the package index.
-# `make test` uses the Docker that answers and touches no system; AMLTOOL_REQUIRE=docker (CI) installs, starts and makes
-# what is missing, as root, and keeps base images in ~/.cache/amltool-tests; AMLTOOL_TEST_DOCKER_IMAGE names another base.
+# `make test` needs no installed service: it leaves out, and counts, the tests that need Docker, a machine over SSH or the
+# package index. `make test-all` (CI) runs all: it uses the Docker that answers and touches no system, unless
+# AMLTOOL_REQUIRE=docker,ssh,package-index has it install, start and make what is missing, as root (base images stay in
+# ~/.cache/amltool-tests; AMLTOOL_TEST_DOCKER_IMAGE names another base), and fail where that cannot be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz torture clean
+.PHONY: help setup demo test test-all lint bench fuzz torture clean
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= .demo
 BIN := $(VENV)/bin
+# Tests wait for processes and services half of their time: twice as many workers as processors keep these busy.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 $(VENV)/.stamp-dev: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "amltool needs Python 3.10 or newer: make PYTHON=python3.12 ...")'
@@ -31,8 +36,11 @@ lint: setup ## Format and style, types, the direction of imports, Python 3.6 syn
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --violations --eval-annotations -t=3.6- amltool/tracking amltool/hosts/there
 
-test: lint ## Everything that is checked; AMLTOOL_REQUIRE=docker,ssh,... names what may not be skipped
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: lint ## Lint, and the tests that need no installed service; AMLTOOL_REQUIRE=docker,ssh,... makes it test-all
+	$(if $(AMLTOOL_REQUIRE),$(PYTEST),$(PYTEST) -m 'not torture and not component')
+
+test-all: lint ## Everything that is checked, with Docker, machines over SSH and the package index (CI)
+	$(PYTEST)
 
 torture: setup ## The full figures of docs/reliability.md (long)
 	$(BIN)/python -m pytest -m torture --timeout 3600

@@ -14,8 +14,8 @@ def lint(context: Context) -> None:
 
 @task
 def test(context: Context) -> None:
-    """The tests, without those that take long."""
-    context.run("pytest -n auto --dist worksteal")
+    """The tests that need no installed service; `make test-all` runs the others, too."""
+    context.run("pytest -n auto --dist worksteal -m 'not torture and not component'")
 
 
 ns = amltool.tasks.collection(__name__)

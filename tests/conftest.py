@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.components import docker, docker_service, places
+from tests.components import docker, docker_service, places, room, tiers
 from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by name)
     _private_docker,
     ca_certificates,
@@ -61,12 +63,40 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The time limit of a test counts its fixtures: the first one that needs an image may have to make it."""
+    tiers.mark(items)
     if is_required("docker"):
         for item in items:
             if not docker.FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.timeout(docker.MAKING_S))
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    if items:
+        tiers.count(items[0].config, list(items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended."""
+    tiers.take_over(node.config, getattr(node, "workeroutput", None) or {})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        said = room.explanation(report.longreprtext, room.full())
+        if said:
+            report.sections.append((room.TITLE, said))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in tiers.summary(config):
+        terminalreporter.write_line(line, yellow=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

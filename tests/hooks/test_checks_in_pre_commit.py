@@ -29,6 +29,7 @@ NAMES = (
 )
 NOT_OURS = ("docker", "paramiko", "keyring", "azure", "pyspark")
 PRE_COMMIT = Path(sys.executable).with_name("pre-commit")
+pytestmark = pytest.mark.component("package-index")
 
 
 @pytest.fixture(scope="module")
