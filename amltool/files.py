@@ -65,17 +65,11 @@ def safe_text(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return os.fsencode(name).decode("utf-8", "backslashreplace")
+        try:
+            return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        except UnicodeEncodeError:  # half of a pair that stands for no byte
+            return name.encode("utf-8", "backslashreplace").decode()
     return name
-
-
-def harmless_lines(text: str) -> str:
-    r"""Lines without control characters: what came from elsewhere must not command the terminal (``\x1b`` is shown)."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(
-        each if each in "\n\t" or each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
 
 
 def no_space(error: OSError, place: Path | str) -> UserError:

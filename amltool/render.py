@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from amltool.run import EnvironmentUsed, LongList, Run, RunRecord, SharedFolder
+from amltool.text import LONGEST_CELL, harmless, harmless_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,16 +28,11 @@ if TYPE_CHECKING:
 STATUS_STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "unreachable": "yellow", "error": "red"}
 LONGEST_VALUE = 48
+LONGEST_TEXT = 10_000
+"""Characters of a text that has lines of its own."""
 COLUMN_GAP = "  "
 WIDE = 200
 """Columns assumed where the output is not a terminal, so that nothing is cut in a pipe."""
-
-
-def harmless(text: object) -> str:
-    r"""Text without control characters: a note from elsewhere must not command the terminal (``\x1b`` is shown)."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
-    )
 
 
 def table(
@@ -54,11 +50,12 @@ def table(
     from rich.text import Text
 
     console = _console()
-    texts = [[harmless("" if cell is None else cell) for cell in row] for row in rows]
-    kept = _fitting(columns, texts, console.width, dispensable)
+    texts = [[harmless("" if cell is None else cell, LONGEST_CELL) for cell in row] for row in rows]
+    heads = [harmless(column, LONGEST_CELL) for column in columns]
+    kept = _fitting(heads, texts, console.width, [harmless(name, LONGEST_CELL) for name in dispensable])
     made = Table(box=None, pad_edge=False, header_style="bold")
     for index in kept:
-        made.add_column(Text(harmless(columns[index])), overflow="fold")
+        made.add_column(Text(heads[index]), overflow="fold")
     for cells in texts:
         made.add_row(*(Text(cells[index], style=(styles or {}).get(cells[index], "")) for index in kept))
     return _printed(console, made)
@@ -67,7 +64,7 @@ def table(
 def _fitting(columns: Sequence[str], rows: list[list[str]], width: int, dispensable: Sequence[str]) -> list[int]:
     from rich.cells import cell_len
 
-    widths = [max(map(cell_len, (harmless(columns[at]), *(row[at] for row in rows)))) for at in range(len(columns))]
+    widths = [max(map(cell_len, (columns[at], *(row[at] for row in rows)))) for at in range(len(columns))]
     kept = list(range(len(columns)))
     for name in dispensable:
         if sum(widths[at] + len(COLUMN_GAP) for at in kept) - len(COLUMN_GAP) <= width:
@@ -208,18 +205,18 @@ def _environment(used: EnvironmentUsed) -> str | None:
 
 def _ending(record: RunRecord) -> str:
     if record.signal:
-        text = f", killed by {record.signal}"
+        text = f", killed by {harmless(record.signal, LONGEST_CELL)}"
     elif record.exit_code is not None:
         text = f", exit code {record.exit_code}"
     else:
         text = ""
-    return text + (f" ({harmless(record.reason)})" if record.reason else "")
+    return text + (f" ({harmless(record.reason, LONGEST_TEXT)})" if record.reason else "")
 
 
 def _pairs(*pairs: tuple[str, object]) -> list[str]:
     shown = [(name, value) for name, value in pairs if value not in (None, "")]
-    width = max((len(harmless(name)) for name, _ in shown), default=0)
-    return [f"  {harmless(name):<{width}}  {harmless(value)}" for name, value in shown]
+    width = max((len(harmless(name, LONGEST_CELL)) for name, _ in shown), default=0)
+    return [f"  {harmless(name, LONGEST_CELL):<{width}}  {harmless(value, LONGEST_TEXT)}" for name, value in shown]
 
 
 def _opt(value: float | None) -> str:
@@ -241,13 +238,14 @@ def _share(shared: SharedFolder | None) -> str | None:
 
 def _files(artifacts: Any) -> list[str]:
     if isinstance(artifacts, LongList):
-        return [f"  {artifacts.count} files, {size(artifacts.bytes)} (listed in {artifacts.path})"]
+        listed = harmless(artifacts.path, LONGEST_CELL)
+        return [f"  {artifacts.count} files, {size(artifacts.bytes)} (listed in {listed})"]
     return [f"  {size(artifact.size):>10}  {harmless(artifact.path)}" for artifact in artifacts] or ["  none"]
 
 
 def _omitted(omitted: Any) -> list[str]:
     if isinstance(omitted, LongList):
-        return [f"  {omitted.count} files (listed in {omitted.path})"]
+        return [f"  {omitted.count} files (listed in {harmless(omitted.path, LONGEST_CELL)})"]
     return [
         f"  {harmless(o.path)} ({size(o.size)}): {harmless(o.reason)}"
         + (f", in {harmless(o.place)}" if o.place else "")
@@ -357,16 +355,12 @@ def check_text(report: Mapping[str, Any]) -> str:
         f"The snapshot: {size(report['size'])} of at most {size(limits['max_size'])}, {files} files "
         f"(profile {limits['profile']}, ruled by {report['ignore_file'] or 'no ignore file'})."
     )
-    lines += [f"note: {_lines(note)}" for note in report.get("notes", ())]
+    lines += [f"note: {harmless_lines(note)}" for note in report.get("notes", ())]
     for problem in report["problems"]:
-        lines += ["", f"{problem['level']}: {_lines(problem['message'])}"]
+        lines += ["", f"{problem['level']}: {harmless_lines(problem['message'])}"]
         if problem["remedy"]:
-            lines.append(_lines(problem["remedy"]))
+            lines.append(harmless_lines(problem["remedy"]))
     return "\n".join(lines).rstrip()
-
-
-def _lines(text: str) -> str:
-    return "\n".join(harmless(line) for line in text.split("\n"))
 
 
 def targets_table(rows: Sequence[Mapping[str, Any]]) -> str:

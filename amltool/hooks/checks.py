@@ -183,9 +183,10 @@ def leave(name: str) -> NoReturn:
     except BrokenPipeError:
         exit_code = REFUSED
     except Exception as error:  # our bug, whatever it is: said as such, with a report
+        from amltool.hooks.saying import say_error
         from amltool.tasks.bug_report import told
 
-        print(told(error), file=sys.stderr)
+        say_error(told(error))
         exit_code = BUG
     sys.exit(exit_code)
 

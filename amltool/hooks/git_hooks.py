@@ -12,6 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from amltool.errors import UserError
+from amltool.text import harmless_lines
 
 INPUT_HOOKS = ("pre-push", "post-rewrite")
 """Those that Git gives standard input (githooks(5)); of the others it may be a terminal."""
@@ -70,9 +71,9 @@ def _place(error: BaseException) -> str:
 
 
 def _print(text: str) -> None:
-    """To standard error, where Git shows it; bytes of names that are not UTF-8 as they are shown everywhere."""
+    """To standard error, where Git shows it."""
     if text:
-        sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        sys.stderr.buffer.write(harmless_lines(text).encode("utf-8", "backslashreplace") + b"\n")
         sys.stderr.flush()
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, TextIO
 
-from amltool.files import harmless_lines
 from amltool.limits import Level, Problem
+from amltool.text import harmless_lines
 
 COLOURS = {Level.ERROR: "\x1b[31m", Level.WARNING: "\x1b[33m"}
 PLAIN = "\x1b[0m"
@@ -21,7 +21,7 @@ def say(problems: Sequence[Problem], notes: Sequence[str]) -> None:
     _bear_any_name(out)
     coloured = _wants_colour(out)
     ordered = sorted(problems, key=lambda problem: problem.level is not Level.ERROR)
-    blocks = ["\n".join(notes)] if notes else []
+    blocks = [harmless_lines("\n".join(notes))] if notes else []
     for (level, remedy), alike in groupby(ordered, key=lambda problem: (problem.level, problem.remedy)):
         word = f"{COLOURS[level]}{level.value}:{PLAIN}" if coloured else f"{level.value}:"
         lines = [f"{word} {harmless_lines(problem.message)}" for problem in alike]

@@ -20,7 +20,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from amltool.errors import UserError
-from amltool.files import harmless_lines
+from amltool.tasks.output import harmless_output
+from amltool.text import harmless_lines
 
 if TYPE_CHECKING:
     from invoke.exceptions import Exit
@@ -101,7 +102,8 @@ def door() -> Iterator[None]:
     from invoke.exceptions import Exit, ParseError, UnexpectedExit
 
     try:
-        yield
+        with harmless_output():
+            yield
         _flush(sys.stdout)
     except (Exit, ParseError, UnexpectedExit, SystemExit, GeneratorExit):
         _settle_output()
@@ -124,7 +126,7 @@ def front_door() -> Iterator[None]:
         if ended.message and sys.stderr is not None:
             # Where nobody reads it, the exit code still says it.
             with suppress(OSError):
-                print(ended.message, file=sys.stderr, flush=True)
+                print(harmless_lines(ended.message), file=sys.stderr, flush=True)
         _settle_output()
         sys.exit(ended.code)
 
@@ -137,7 +139,7 @@ def as_exit(error: BaseException) -> Exit:
     if code == ExitCode.BUG:
         from amltool.tasks.bug_report import told
 
-        return Exit(message=told(error), code=code)
+        return Exit(message=harmless_lines(told(error)), code=code)
     return Exit(message=_message(error), code=int(code))
 
 
@@ -147,7 +149,7 @@ def _message(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         remedy = "Make room there, or make it writable, and give the same command again."
-        return f"This machine refused to write: {os.strerror(error.errno or 0)}{place}.\n{remedy}"
+        return harmless_lines(f"This machine refused to write: {os.strerror(error.errno or 0)}{place}.\n{remedy}")
     return harmless_lines(str(error))
 
 

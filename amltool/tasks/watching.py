@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from amltool.files import harmless_lines
-from amltool.tasks.failures import ExitCode, Outcome
+from amltool.tasks.failures import HIGHEST_EXIT_CODE, ExitCode, Outcome
+from amltool.tasks.output import unguarded
+from amltool.text import harmless, harmless_json, harmless_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -22,6 +24,7 @@ PROGRESS_AFTER_S = 1.0
 """Work that takes less than this shows no progress bar."""
 TITLE = "Executing user inputs ....."
 """The ancestor's words (WORKBENCH 2.3)."""
+_SIGNAL_NUMBER = re.compile(r"[1-9]|[1-9][0-9]|1[01][0-9]|12[0-7]")
 
 
 class TerminalWatcher:
@@ -53,6 +56,7 @@ class TerminalWatcher:
     def log(self, line: str) -> None:
         """A line of a build: set apart from what the run prints, and pale where colours are wanted."""
         self.close()
+        line = harmless(line)
         pale = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         print(f"\x1b[2m  | {line}\x1b[0m" if pale else f"  | {line}", file=sys.stderr, flush=True)
 
@@ -74,8 +78,8 @@ class TerminalWatcher:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar_task = self._bar.add_task(self._what, total=total)
+        self._bar = Progress(*columns, console=Console(file=unguarded(sys.stderr)), transient=True)
+        self._bar_task = self._bar.add_task(harmless(self._what), total=total)
         self._bar.start()
 
     def close(self) -> None:
@@ -95,7 +99,8 @@ def outcome_of(record: RunRecord) -> Outcome:
         return Outcome(ExitCode.INTERRUPTED)
     if record.signal is not None:
         return Outcome.ended_by(signal_number(record.signal))
-    return Outcome(record.exit_code or ExitCode.MISTAKE)
+    code = record.exit_code or ExitCode.MISTAKE
+    return Outcome(code if 0 < code <= HIGHEST_EXIT_CODE else ExitCode.MISTAKE)
 
 
 def outcome_of_verdict(*verdicts: Verdict) -> Outcome:
@@ -108,7 +113,7 @@ def signal_number(name: str) -> int:
     with contextlib.suppress(KeyError, ValueError):
         return int(signal.Signals[name].value)
     digits = name.removeprefix("SIG")
-    return int(digits) if digits.isdigit() else 1
+    return int(digits) if _SIGNAL_NUMBER.fullmatch(digits) else 1
 
 
 def ending_line(record: RunRecord, *, kept_in: str | None = None) -> str:
@@ -130,9 +135,23 @@ def print_json(value: Any) -> None:
     """The one JSON document of a ``--json``."""
     import msgspec
 
+    try:
+        document = msgspec.json.encode(value, enc_hook=str)
+    except UnicodeEncodeError:  # a name that is not UTF-8, which JSON cannot hold
+        document = msgspec.json.encode(_safe(msgspec.to_builtins(value, enc_hook=str, str_keys=True)))
     sys.stdout.flush()
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2) + b"\n")
+    sys.stdout.buffer.write(harmless_json(msgspec.json.format(document, indent=2)) + b"\n")
     sys.stdout.flush()
+
+
+def _safe(value: Any) -> Any:
+    from amltool.files import safe_text
+
+    if isinstance(value, dict):
+        return {safe_text(str(key)): _safe(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_safe(each) for each in value]
+    return safe_text(value) if isinstance(value, str) else value
 
 
 @contextlib.contextmanager

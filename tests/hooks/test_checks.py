@@ -393,6 +393,18 @@ def test_the_limits_check_loads_no_heavy_module(repository: Path) -> None:
     )
     *_, heavy_ones, ours = done.stdout.splitlines()
     assert heavy_ones == "[]"
-    allowed = ("git", "commands", "configuration", "ignore", "hooks", "limits", "errors", "files", "layout", "project")
+    allowed = (
+        "git",
+        "commands",
+        "configuration",
+        "ignore",
+        "hooks",
+        "limits",
+        "errors",
+        "files",
+        "layout",
+        "project",
+        "text",
+    )
     loaded = {name.split(".")[1] for name in eval(ours) if "." in name}
-    assert loaded <= set(allowed)
+    assert loaded <= {*allowed, "text"}
