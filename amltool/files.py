@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -58,6 +59,42 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def probe_folder(folder: Path, missing: int) -> None:
+    """Make a folder in a folder and remove it again; nothing else shows whether files can be made there.
+
+    ``missing``: so many folders, the last one of the path first, may be still to be made.
+
+    Raises:
+        OSError: no file can be made there, or more of the path is missing.
+    """
+    probe = f".amltool-{os.getpid()}-{os.urandom(4).hex()}"
+    for place in (folder, *folder.parents)[: missing + 1]:
+        if place.is_symlink() and not place.exists():
+            raise FileNotFoundError(errno.ENOENT, "it is a link that leads nowhere", str(place))
+        try:
+            (place / probe).mkdir()
+        except FileNotFoundError as error:
+            absent = error
+        else:
+            (place / probe).rmdir()
+            return
+    raise absent
+
+
+def in_home(path: str) -> Path:
+    """A path of this machine, with the home folder it begins with (``~/x``, ``~ada/x``) written out.
+
+    Raises:
+        UserError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"There is no home folder for {path}.", "Write the whole path, or one that begins with ~/."
+        ) from None
 
 
 def safe_text(name: str) -> str:

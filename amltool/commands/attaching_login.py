@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from amltool.errors import MissingExtraError, UserError
+from amltool.errors import UserError
+from amltool.extras import SSH, missing
 from amltool.files import write_whole
 from amltool.hosts.ssh import SshHost
 from amltool.hosts.ssh_config import Hop, way_to
@@ -238,4 +239,4 @@ def _needs_paramiko() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise MissingExtraError("A machine over SSH", "ssh") from error
+        raise missing(SSH) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ def _project(folder: Path) -> list[Finding]:
     else:
         findings.append(Finding("project", "ok", f"{opened.project.root}"))
         findings += _targets(opened)
+        findings += _places(opened)
     findings.append(_writable("journal and store", git.layout.folder))
     return findings
 
@@ -90,6 +92,17 @@ def _targets(opened: Opened) -> list[Finding]:
 
         findings += [finding for checked in answers() for finding in findings_of(checked)]
     return findings
+
+
+def _places(opened: Opened) -> Iterator[Finding]:
+    """The stores, and what keeps runs from being kept or started here; an extra is said with its target."""
+    from amltool.commands.checks.places import EXTRA, STORE, place_problems
+
+    problems = [problem for problem in place_problems(opened) if problem.id != EXTRA]
+    if not any(problem.id == STORE for problem in problems):
+        yield Finding("artifact store", "ok", opened.project.settings.artifact_store or "in the clone's Git folder")
+    for problem in problems:
+        yield Finding("artifact store" if problem.id == STORE else "folder", "error", problem.message, problem.remedy)
 
 
 def docker_of(compute: ComputeTarget) -> Finding | None:

@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from amltool.commands.opening import Opened
+from amltool.commands.storing import store_of_run
 from amltool.configuration.compute import read_compute
 from amltool.configuration.secrets import resolve_variables
 from amltool.errors import TargetError, UserError
@@ -30,10 +30,6 @@ from amltool.targets.drive import Drive, Target
 from amltool.targets.ending import release
 from amltool.targets.recording import record_of
 from amltool.targets.watcher import Silent, Watcher
-
-if TYPE_CHECKING:
-    from amltool.stores.base import ArtifactStore
-
 
 LOOK_AGAIN_S = 0.2
 HAND_OVER_S, HAND_OVER_LOOK_S = 3.0, 0.03
@@ -62,7 +58,7 @@ def prepare_drive(
         request=request,
         state=entry.state(),
         target=target or _target_again(opened, request),
-        open_store=lambda: _open_store(opened, request.artifact_store),
+        open_store=lambda: store_of_run(opened, request),
         open_history=lambda: opened.history,
         keep_snapshot=lambda: _keep_snapshot(opened, request.commit),
         watcher=watcher,
@@ -85,12 +81,6 @@ def looked_at(opened: Opened, entry: JournalEntry) -> Drive | None:
 def _target_again(opened: Opened, request: RunRequest) -> Target:
     compute = read_compute(request.target, request.compute.encode(), f"aml_config/{request.target}.compute")
     return open_target(compute, request.project, opened.git.top)
-
-
-def _open_store(opened: Opened, address: str | None) -> ArtifactStore:
-    from amltool.stores import open_store
-
-    return open_store(address, opened.git.layout.store)
 
 
 def _keep_snapshot(opened: Opened, commit: str) -> None:

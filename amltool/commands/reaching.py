@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from amltool.commands.opening import Opened, read_computes
 from amltool.commands.targets import run_configurations_of_targets
 from amltool.errors import TargetError, UserError
+from amltool.files import in_home
 
 if TYPE_CHECKING:
     from amltool.configuration.compute import ComputeTarget
@@ -223,7 +224,7 @@ def _here(compute: ComputeTarget) -> CheckedTarget:
     from amltool.hosts.local import LocalHost
 
     finding = interpreter_of(compute) or docker_of(compute)
-    root = Path(LocalHost(Path(compute.root).expanduser() if compute.root else None).root)
+    root = Path(LocalHost(in_home(compute.root) if compute.root else None).root)
     there = next(folder for folder in (root, *root.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if finding is None:

@@ -14,6 +14,7 @@ import msgspec
 
 from amltool.commands.driving import drive_in_background, finish, hand_over, prepare_drive
 from amltool.commands.opening import Opened
+from amltool.commands.storing import ready_store, store_address
 from amltool.commands.weighing import refuse_over_limits
 from amltool.configuration.choosing import Chosen, choose
 from amltool.configuration.compute import ComputeTarget, read_compute, write_compute
@@ -275,6 +276,8 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
     configuration = chosen.run_configuration
     script, arguments = command_of(configuration, wanted.script, wanted.arguments, settings.script)
     script = script_in_snapshot(opened, script, snapshot)
+    address = store_address(opened, chosen.compute)
+    ready_store(opened, address)
     target, run_id = open_target(chosen.compute, opened.names, opened.git.top), new_run_id(snapshot.commit)
     key = project_key(opened.git, opened.prefix)
     labels = labels_of(run_id, snapshot.commit, opened.names.name, key)
@@ -313,7 +316,7 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         target_type=chosen.compute.type.value,
         compute=write_compute(_settled(chosen.compute, target)),
         max_artifact_size=settings.max_artifact_size,
-        artifact_store=settings.artifact_store,
+        artifact_store=address,
         timeout_s=timeout_s,
         share_hash=settings.share_hash,
         keep_run_folders=settings.keep_run_folders,

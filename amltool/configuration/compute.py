@@ -166,7 +166,7 @@ _TABLE = Table(
         Field("userManagedEnvironment", "user_managed_environment", kind.boolean),
         Field("yarnDeployMode", "yarn_deploy_mode", kind.choice(YarnDeployMode), YarnDeployMode.CLUSTER),
         Field("root", "root", kind.text),
-        Field("artifactStore", "artifact_store", kind.text),
+        Field("artifactStore", "artifact_store", kind.store),
         Field("maxConcurrentRuns", "max_concurrent_runs", kind.integer(1, 100_000)),
         Field("gpu", "gpu", _gpu),
         Field("shmSize", "shm_size", kind.size, 2 << 30),

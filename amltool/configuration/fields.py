@@ -34,6 +34,7 @@ _LARGEST_SIZE = 10**15 - 1
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
+_SECRET_IN_ADDRESS = re.compile(r"[?&]sig=|AccountKey=|://[^/]*@", re.IGNORECASE)
 _SECRET_KEY = re.compile(r"(?:passw(?:or)?d|passphrase|secret|token|account_?key|connection_?string)$", re.IGNORECASE)
 
 
@@ -285,6 +286,15 @@ def project_path(findings: Findings, key: str, node: Node) -> str | None:
         findings.mistake(f"{key}: expected a path inside the project, found {describe(node)}", node)
         return None
     return "/".join(parts)
+
+
+def store(findings: Findings, key: str, node: Node) -> str | None:
+    """The address of an artifact store, without a secret in it."""
+    address = text(findings, key, node)
+    if address is not None and _SECRET_IN_ADDRESS.search(address):
+        findings.mistake(f"{key}: it holds a secret; write a folder, or an address without one", node)
+        return None
+    return address
 
 
 def nested(table: Table, make: Callable[..., Any]) -> Kind:

@@ -69,14 +69,6 @@ def _limits(findings: Findings, key: str, node: Node) -> dict[str, Any] | None:
     return given
 
 
-def _store(findings: Findings, key: str, node: Node) -> str | None:
-    store = kind.text(findings, key, node)
-    if store is not None and re.search(r"[?&]sig=|AccountKey=|://[^/]*@", store, re.IGNORECASE):
-        findings.mistake(f"{key}: it holds a secret; write azure://ACCOUNT/CONTAINER/PREFIX or a folder", node)
-        return None
-    return store
-
-
 _LIMITS = Table(
     (
         Field("warn_size", "warn_size", kind.size),
@@ -94,7 +86,7 @@ _TABLE = Table(
         Field("script", "script", kind.project_path),
         Field("require_clean", "require_clean", kind.boolean),
         Field("limits", "limits", _limits),
-        Field("artifact_store", "artifact_store", _store),
+        Field("artifact_store", "artifact_store", kind.store),
         Field("max_artifact_size", "max_artifact_size", kind.size),
         Field("keep_run_folders", "keep_run_folders", kind.integer(0, 100_000)),
         Field("share_hash", "share_hash", kind.boolean),

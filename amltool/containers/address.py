@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from amltool.containers.refusals import no_daemon
-from amltool.errors import MissingExtraError
+from amltool.extras import DOCKER, missing
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -50,7 +50,7 @@ def connect_here(name: str, timeout_s: float, socket: str | None) -> APIClient:
         from docker.api.client import APIClient
         from docker.errors import DockerException
     except ImportError:
-        raise MissingExtraError("A compute target with Docker", "docker") from None
+        raise missing(DOCKER) from None
     try:
         connection = _connection() if socket is None else {"base_url": f"{_UNIX}{socket}"}
         return APIClient(version="auto", timeout=timeout_s, **connection)

@@ -11,6 +11,7 @@ from amltool.containers.address import connect_here, socket_here
 from amltool.containers.asking import ANSWER_S, Asking, ClientAsking, Question, RefusedError, SocketAsking
 from amltool.containers.refusals import is_full, no_daemon, no_room, said_by
 from amltool.errors import TargetError
+from amltool.extras import DOCKER, require
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
 
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """Asks the daemon of a host: in JSON (`_ask`), or through a client of the ``docker`` package (`_asked`)."""
+    """Asks the daemon of a host: in JSON (`_ask`), or through a client of the ``docker`` package (`_asked`).
+
+    Raises:
+        MissingExtraError: that package is not installed. It is asked for here, before anything is done, for it is
+            needed in the middle of a build, too.
+    """
 
     def __init__(self, host: Host) -> None:
+        require(DOCKER)
         self._host = host
 
     @cached_property

@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from amltool.errors import MissingExtraError
+from amltool.extras import SSH, missing
 from amltool.hosts.ssh_config import Hop, way_to
 from amltool.hosts.ssh_failures import LateError, failures_of
 from amltool.hosts.ssh_flood import bound_packets, bound_window
@@ -70,7 +70,7 @@ def connect(settings: SshSettings, login: Login) -> SshConnection:
     try:
         import paramiko  # noqa: F401 (the door)
     except ImportError as error:
-        raise MissingExtraError("A machine over SSH", "ssh") from error
+        raise missing(SSH) from error
     logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints what we say in our own words
     way = way_to(settings)
     transports: list[Transport] = []

@@ -15,17 +15,27 @@ def _directory(address: str) -> ArtifactStore:
 
     from amltool.stores.directory import DirectoryStore
 
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise _no_folder(address) from None
     folder = Path(unquote(parts.path))
-    if parts.netloc not in ("", "localhost") or not folder.is_absolute():
-        raise UserError(f"The artifact store {address!r} names no folder.", "Write it as file:///absolute/folder.")
+    if parts.netloc not in ("", "localhost") or not folder.is_absolute() or "\0" in str(folder):
+        raise _no_folder(address)
     return DirectoryStore(folder, address)
+
+
+def _no_folder(address: str) -> UserError:
+    return UserError(f"The artifact store {address!r} names no folder.", "Write it as file:///absolute/folder.")
 
 
 STORES: dict[str, Callable[[str], ArtifactStore]] = {
     "file": _directory,
 }
 """Scheme of an address -> what opens the store there."""
+
+PLANNED = frozenset({"azure"})
+"""Schemes that records and settings may hold one day, and that this amltool cannot open."""
 
 
 def open_store(address: str | None, here: Path) -> ArtifactStore:
@@ -45,8 +55,12 @@ def open_store(address: str | None, here: Path) -> ArtifactStore:
         address = _folder_address(address)
     scheme = address.partition("://")[0].lower()
     if scheme not in STORES:
-        known = ", ".join(f"{name}://" for name in sorted(STORES))
-        raise UserError(f"There is no artifact store for {address!r}.", f"Use a folder, or an address with {known}.")
+        why = f"amltool cannot keep artifacts in {scheme}:// yet" if scheme in PLANNED else "there is no such kind"
+        raise UserError(
+            f"The artifact store {address!r} cannot be opened: {why}.",
+            "Name a folder in its place, such as /absolute/folder: artifact_store in aml_config/project.yml, or "
+            "artifactStore in the .compute.",
+        )
     return STORES[scheme](address)
 
 

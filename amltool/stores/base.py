@@ -21,7 +21,15 @@ class ArtifactStore(Protocol):
 
     @property
     def address(self) -> str:
-        """What a record says of it: ``file`` or ``azure://ACCOUNT/CONTAINER/PREFIX``."""
+        """What a record says of it: ``file`` (this clone's own) or its URL."""
+        ...
+
+    def ready(self) -> None:
+        """Make sure that content can be kept here, without a trace.
+
+        Raises:
+            UserError: it cannot; says why and what to do.
+        """
         ...
 
     def put(self, stream: BinaryIO, limit: int | None = None) -> Kept:

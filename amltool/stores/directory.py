@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from amltool.artifact import STORED_HERE
-from amltool.errors import DamagedError
-from amltool.files import no_space, sync_folder
+from amltool.errors import DamagedError, UserError
+from amltool.files import no_space, probe_folder, sync_folder
 from amltool.stores.base import Kept
 
 BLOCK = 1 << 20
@@ -44,6 +44,20 @@ class DirectoryStore:
     @property
     def address(self) -> str:
         return self._address
+
+    def ready(self) -> None:
+        """Make sure that content can be kept here, without a trace.
+
+        A folder elsewhere may be missing, but not the one it lies in: that is the place of a disk that is not mounted.
+
+        Raises:
+            UserError: it cannot; says why and what to do.
+        """
+        for folder in (self._incoming, self._objects):
+            try:
+                probe_folder(folder, len(folder.parents) if self._address == STORED_HERE else 2)
+            except (OSError, ValueError) as error:
+                raise unusable(self.folder, error) from error
 
     def put(self, stream: BinaryIO, limit: int | None = None) -> Kept:
         """Keep what the stream gives, to its end. More than ``limit`` bytes: ValueError, and nothing is kept.
@@ -122,6 +136,10 @@ class DirectoryStore:
         return True
 
     @property
+    def _incoming(self) -> Path:
+        return self.folder / "incoming"
+
+    @property
     def _objects(self) -> Path:
         return self.folder / "objects"
 
@@ -138,7 +156,7 @@ class DirectoryStore:
             raise no_space(error, self.folder) from error
 
     def _incoming_file(self) -> Path:
-        incoming = self.folder / "incoming"
+        incoming = self._incoming
         if not self._swept:
             with self._writing():
                 incoming.mkdir(parents=True, exist_ok=True)
@@ -229,6 +247,16 @@ class _VerifiedFile(io.RawIOBase):
             f"The artifact {self._sha256[:12]} in the artifact store is damaged: {how}.",
             "Fetch it from another clone or run its run again: amltool rerun RUN",
         )
+
+
+def unusable(folder: Path, error: OSError | ValueError) -> UserError:
+    """The sentence for a folder in which no content can be kept."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UserError(
+        f"Nothing can be kept in the artifact store {folder}: {reason}.",
+        "Make that folder, with its disk mounted and writable for you, or name another: artifact_store in "
+        "aml_config/project.yml, or artifactStore in the .compute.",
+    )
 
 
 def no_access(error: OSError, path: Path) -> DamagedError:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from amltool.configuration.compute import ComputeTarget, ComputeType
 from amltool.errors import UserError
+from amltool.files import in_home
 from amltool.layout import LIBRARY_IN_CONTAINER, RUN_IN_CONTAINER, SHARE_IN_CONTAINER, share_path
 from amltool.run import ProjectNames
 from amltool.targets.drive import Target
@@ -119,7 +120,7 @@ def _remote_docker(compute: ComputeTarget, place: Place) -> Target:
 def _this_machine(compute: ComputeTarget) -> LocalHost:
     from amltool.hosts.local import LocalHost
 
-    return LocalHost(Path(compute.root).expanduser() if compute.root else None)
+    return LocalHost(in_home(compute.root) if compute.root else None)
 
 
 def _environment(compute: ComputeTarget, host: Host) -> ExecutionEnvironment:
@@ -133,7 +134,7 @@ def _environment(compute: ComputeTarget, host: Host) -> ExecutionEnvironment:
 
 
 def _share(compute: ComputeTarget, place: Place) -> PurePosixPath:
-    base = PurePosixPath(Path(compute.native_shared_directory).expanduser())
+    base = PurePosixPath(in_home(compute.native_shared_directory))
     return share_path(base, place.names.account, place.names.workspace, place.names.name)
 
 

@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from amltool.errors import UserError
+from amltool.extras import extra_of, missing
 from amltool.tasks.output import harmless_output
 from amltool.text import harmless_lines
 
@@ -89,6 +90,8 @@ def exit_code_for(error: BaseException) -> int:
             return ExitCode.MISTAKE
         case OSError() if error.errno in MACHINE_FAULTS:
             return ExitCode.MISTAKE
+        case ModuleNotFoundError() if extra_of(error) is not None:
+            return ExitCode.MISTAKE
     return ExitCode.BUG
 
 
@@ -146,6 +149,8 @@ def as_exit(error: BaseException) -> Exit:
 def _message(error: BaseException) -> str | None:
     if isinstance(error, BrokenPipeError | KeyboardInterrupt):
         return None
+    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error)):
+        return str(missing(extra))
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         remedy = "Make room there, or make it writable, and give the same command again."

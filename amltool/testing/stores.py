@@ -32,6 +32,9 @@ class FakeStore:
     def address(self) -> str:
         return self._address
 
+    def ready(self) -> None:
+        """It always is."""
+
     def put(self, stream: BinaryIO, limit: int | None = None) -> Kept:
         content = b""
         while block := stream.read(BLOCK):
@@ -85,6 +88,10 @@ class ArtifactStoreContract:
     def damage(self, store: ArtifactStore, sha256: str, content: bytes) -> None:
         """Replace the bytes that are kept under a SHA-256 by others, behind the store's back."""
         raise NotImplementedError
+
+    def test_a_store_that_is_ready_was_not_changed_by_the_question(self, store: ArtifactStore) -> None:
+        store.ready()
+        assert list(store.walk()) == []
 
     @pytest.mark.parametrize("content", [b"", b"x", b"a\0\r\n\xff", LARGE], ids=["empty", "one byte", "binary", "3 MB"])
     def test_what_is_put_is_given_back_under_its_sha256(self, store: ArtifactStore, content: bytes) -> None:

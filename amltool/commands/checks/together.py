@@ -10,6 +10,7 @@ from amltool.commands.checks.configuration import configuration_problems
 from amltool.commands.checks.ignoring import Looked, ignore_notes, ignore_problems
 from amltool.commands.checks.limits import file_problems
 from amltool.commands.checks.notebooks import notebook_problems
+from amltool.commands.checks.places import place_problems
 from amltool.commands.checks.secrets import LARGEST_TEXT, secret_problems
 from amltool.commands.opening import Opened
 from amltool.configuration.folder import FOLDER, Files, read_if_there, working_files
@@ -80,6 +81,7 @@ def problems_and_notes(what: Seen) -> tuple[list[Problem], list[str]]:
         *file_problems(found.sizes, settings.max_file_size, name),
         *ignore_problems(looked),
         *configuration_problems(_configuration_files(what), all_sizes.keys(), working_files(opened.project.root)),
+        *place_problems(opened),
         *secret_problems(what.texts(), settings.secrets_allow),
         *notebook_problems(found.sizes, settings.limits, settings.notebook_output_size, what.read),
     ]

@@ -1,0 +1,74 @@
+"""Artifact stores of a project: which one a run's artifacts go to, and that they can be kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amltool.commands.opening import Opened
+from amltool.configuration.compute import ComputeTarget
+from amltool.errors import UserError
+from amltool.history.journal import RunRequest
+
+if TYPE_CHECKING:
+    from amltool.stores.base import ArtifactStore
+
+
+def store_address(opened: Opened, compute: ComputeTarget | None) -> str | None:
+    """The store for runs on a compute target: its own, else the project's, else ``None``, which is the clone's."""
+    return (compute.artifact_store if compute else None) or opened.project.settings.artifact_store
+
+
+def ready_store(opened: Opened, address: str | None) -> ArtifactStore:
+    """Open the store of an address and make sure that content can be kept there.
+
+    Raises:
+        UserError: it cannot be opened, or nothing can be kept there.
+    """
+    from amltool.stores import open_store
+
+    store = open_store(address, opened.git.layout.store)
+    store.ready()
+    return store
+
+
+def store_of_run(opened: Opened, request: RunRequest) -> ArtifactStore:
+    """The store of a run that ended: the one it was submitted with, else the one that the settings name now.
+
+    Raises:
+        UserError: neither can be used; says how to go on.
+    """
+    try:
+        return ready_store(opened, request.artifact_store)
+    except UserError as error:
+        now = _address_now(opened, request)
+        if now == request.artifact_store:
+            how = f"{error.remedy} Then: amltool wait {request.run_id}"
+            raise UserError(f"Run {request.run_id} ended and cannot be kept. {error.what}", how) from None
+    return ready_store(opened, now)
+
+
+def _address_now(opened: Opened, request: RunRequest) -> str | None:
+    from amltool.commands.opening import read_computes
+
+    try:
+        compute = read_computes(opened.project.root, request.target)[0]
+    except UserError:  # it was removed, or cannot be read just now
+        compute = None
+    return store_address(opened, compute)
+
+
+def stores_in_use(opened: Opened) -> Iterator[tuple[str, str | None]]:
+    """Every store that a run of this project may need: what names it, and its address."""
+    from amltool.commands.opening import read_computes
+    from amltool.configuration.choosing import list_compute_targets
+    from amltool.configuration.folder import working_files
+
+    yield "artifact_store", opened.project.settings.artifact_store
+    for name in list_compute_targets(working_files(opened.project.root)):
+        try:
+            compute = read_computes(opened.project.root, name)[0]
+        except UserError:  # a check of its own says so
+            continue
+        if compute.artifact_store is not None:
+            yield f"aml_config/{name}.compute: artifactStore", compute.artifact_store
