@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -76,33 +77,82 @@ def read_entries(content: bytes) -> tuple[list[Entry], int]:
     return entries, damaged
 
 
+def entries_in(blocks: Iterable[bytes]) -> Iterator[Entry | None]:
+    """The entries of a ``metrics.jsonl`` that comes in blocks; ``None`` for each line that cannot be read."""
+    rest = b""
+    for block in blocks:
+        whole, newline, rest = (rest + block).rpartition(b"\n")
+        entries, damaged = read_entries(whole + newline)
+        yield from entries
+        yield from repeat(None, damaged)
+    entries, damaged = read_entries(rest)
+    yield from entries
+    yield from repeat(None, damaged)
+
+
+def fold_lines(blocks: Iterable[bytes]) -> Tracked:
+    """Fold a ``metrics.jsonl`` that comes in blocks; of a series no more is held than its `Metric`."""
+    damaged = 0
+
+    def whole() -> Iterator[Entry]:
+        nonlocal damaged
+        for entry in entries_in(blocks):
+            if entry is None:
+                damaged += 1
+            else:
+                yield entry
+
+    found = fold_entries(whole())
+    return Tracked(found.metrics, found.parameters, found.tags, damaged)
+
+
 def fold_entries(entries: Iterable[Entry], damaged: int = 0) -> Tracked:
     """Fold entries into the metrics, parameters and tags of a record, in the order they were logged."""
-    series: dict[str, list[Any]] = {}
+    metrics: dict[str, _Series] = {}
     parameters: dict[str, str] = {}
     tags: dict[str, str] = {}
     for entry in entries:
         if entry.kind == "parameter":
-            parameters[entry.name] = _text(entry.value)
+            parameters[entry.name] = text_of(entry.value)
         elif entry.kind == "tag":
-            tags[entry.name] = _text(entry.value)
+            tags[entry.name] = text_of(entry.value)
         else:
-            series.setdefault(entry.name, []).append(entry.value)
-    return Tracked({name: _metric(values) for name, values in series.items()}, parameters, tags, damaged_lines=damaged)
+            metrics.setdefault(entry.name, _Series()).add(entry.value)
+    return Tracked({name: one.metric() for name, one in metrics.items()}, parameters, tags, damaged_lines=damaged)
 
 
 NON_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-def _metric(values: list[Any]) -> Metric:
-    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    markers = [value for value in values if isinstance(value, str) and value in NON_FINITE]
-    if numbers and len(numbers) + len(markers) == len(values):
-        return Metric(last=values[-1], count=len(values), min=min(numbers), max=max(numbers))
-    return Metric(last=values[-1], count=len(values))
+class _Series:
+    """A series as it is read: what its `Metric` needs."""
+
+    __slots__ = ("count", "last", "max", "min", "numeric")
+
+    def __init__(self) -> None:
+        self.last: Any = None
+        self.count = 0
+        self.min: float | int | None = None
+        self.max: float | int | None = None
+        self.numeric = True
+
+    def add(self, value: Any) -> None:
+        self.last = value
+        self.count += 1
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self.min = value if self.min is None or value < self.min else self.min
+            self.max = value if self.max is None or value > self.max else self.max
+        elif not (isinstance(value, str) and value in NON_FINITE):
+            self.numeric = False
+
+    def metric(self) -> Metric:
+        if self.numeric and self.min is not None:
+            return Metric(last=self.last, count=self.count, min=self.min, max=self.max)
+        return Metric(last=self.last, count=self.count)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A parameter or a tag as the record has it."""
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeVar, cast
 import msgspec
 from msgspec import field
 
-from amltool.artifact import Artifact, Entry, Omission, Tracked, fold_entries, read_entries
+from amltool.artifact import Artifact, Omission, Tracked, fold_lines
 from amltool.files import safe_text
 from amltool.hosts.base import LARGEST_PIECE, FileKind, FileOnHost, Host, Piece
 from amltool.layout import CONSOLE_FILE, LONG_LIST, METRICS_FILE, RunFolder
@@ -29,6 +29,9 @@ BLOCK = 1 << 20
 MEGABYTE = 1 << 20
 MAX_ARTIFACT_SIZE = 512 * MEGABYTE
 """The ancestor's limit (WORKBENCH 3.4), which the setting ``max_artifact_size`` changes."""
+OWN_FILES = frozenset({CONSOLE_FILE, METRICS_FILE})
+MAX_OWN_SIZE = 4096 * MEGABYTE
+"""For the console and the metrics, which that setting is not about."""
 GUESS = 1 << 18
 """So many bytes of a file are asked for with others when nobody knows how large it is."""
 ROUNDS = 3
@@ -72,7 +75,7 @@ def collect(
         UserError: the store cannot be written, or the host does not answer.
     """
     taking = _Taking(host, folder, store, max_artifact_size, unchanged or {}, progress)
-    last = {name: _Wanted(name) for name in (CONSOLE_FILE, METRICS_FILE)}
+    last = {name: _Wanted(name) for name in sorted(OWN_FILES)}
     read = Meanwhile(lambda: list(host.pieces(folder.path, _pieces(last.values()))))  # a round trip saved
     seen: dict[str, FileOnHost] = {}
     for _ in range(ROUNDS):
@@ -170,16 +173,17 @@ class _Taking(msgspec.Struct):
             self.omit_unread(path, wanted.size, error)
 
     def keep(self, path: str, stream: BinaryIO, size: int | None) -> None:
+        limit = MAX_OWN_SIZE if path in OWN_FILES else self.limit
         try:
-            self.kept[path] = self.store.put(self.counted(stream), limit=self.limit)
+            self.kept[path] = self.store.put(self.counted(stream), limit=limit)
             self.omitted.pop(path, None)
         except ValueError:
-            self.omit(path, max(size or 0, _size_of(stream) or 0) or None, over(self.limit))
+            self.omit(path, max(size or 0, _size_of(stream) or 0) or None, over(limit))
 
     def omit_unread(self, path: str, size: int | None, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self.omit(path, size, f"it cannot be read: {error.strerror or error}")
-        elif path not in (CONSOLE_FILE, METRICS_FILE):
+        elif path not in OWN_FILES:
             self.omit(path, size, "it vanished while the run was collected")
 
     def counted(self, stream: BinaryIO) -> BinaryIO:
@@ -225,23 +229,14 @@ class _Taking(msgspec.Struct):
         )
 
     def place(self, path: str) -> PurePosixPath:
-        return self.folder.path / path if path in (CONSOLE_FILE, METRICS_FILE) else self.folder.work / path
+        return self.folder.path / path if path in OWN_FILES else self.folder.work / path
 
     def tracked(self) -> Tracked:
         """What the script logged, read from what was kept, so that the record and its artifact agree."""
         if METRICS_FILE not in self.kept:
             return Tracked({}, {}, {})
-        entries: list[Entry] = []
-        damaged = 0
-        rest = b""
         with self.store.open(self.kept[METRICS_FILE].sha256) as stream:
-            while block := stream.read(BLOCK):
-                whole, newline, rest = (rest + block).rpartition(b"\n")
-                more, bad = read_entries(whole + newline)
-                entries += more
-                damaged += bad
-        more, bad = read_entries(rest)
-        return fold_entries([*entries, *more], damaged + bad)
+            return fold_lines(iter(lambda: stream.read(BLOCK), b""))
 
 
 def as_record_list(entries: Sequence[T] | LongList, store: ArtifactStore, path: str) -> list[T] | LongList:

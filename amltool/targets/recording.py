@@ -7,6 +7,7 @@ import os
 import amltool
 from amltool.history.journal import RunRequest, RunState
 from amltool.run import RunRecord, RunStatus, encoded_arguments
+from amltool.targets.canceling import ENDED_FIRST
 
 
 def record_of(request: RunRequest, state: RunState) -> RunRecord:
@@ -53,7 +54,9 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
 
 
 def final_status(state: RunState) -> RunStatus:
-    """What a run that ended came to: canceled when a cancel ended it, completed only with exit code 0."""
+    """The status of a run that ended: canceled when a cancel ended it; completed only with exit code 0 and without a
+    reason, for a script that was ended (by its time limit, say) may leave with 0 all the same."""
     if state.end.canceled:
         return RunStatus.CANCELED
-    return RunStatus.COMPLETED if state.end.exit_code == 0 else RunStatus.FAILED
+    is_whole = state.end.exit_code == 0 and state.end.reason in (None, "", ENDED_FIRST)
+    return RunStatus.COMPLETED if is_whole else RunStatus.FAILED

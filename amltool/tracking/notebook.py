@@ -33,6 +33,7 @@ if not __package__:  # run by its path, as the bootstrap: our modules must not s
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) not in package.__path__]
 
 from .ending import end_by  # noqa: E402
+from .notebook_contents import ids_in, settle_ids, settled  # noqa: E402
 from .notebook_parameters import RefusedError, inject, is_python, parameter  # noqa: E402
 from .notebook_streams import LateOutputs  # noqa: E402
 
@@ -67,6 +68,7 @@ def main(arguments: "List[str]") -> int:
         _require(path)
         notebook = _read(path)
         inject(notebook, parameters, path)
+        settle_ids(notebook, ids_in(path))
         return _run(path, notebook)
     except RefusedError as refused:
         sys.stderr.write("%s\n" % refused)
@@ -158,7 +160,8 @@ class _Execution:
         beside = os.path.join(folder, ".%s.%d.part" % (name[:200], os.getpid()))
         try:
             with open(beside, "w", encoding="utf-8") as stream:
-                stream.write(writes(self.notebook) + "\n")
+                kernel = getattr(self.process, "pid", None)
+                stream.write(settled(writes(self.notebook), self.notebook, kernel) + "\n")
             os.replace(beside, self.executed)
         finally:
             if os.path.exists(beside):
@@ -253,6 +256,7 @@ def _client(path: str, execution: "_Execution") -> "Any":
     notebook = execution.notebook
     name = SAME_PYTHON if is_python(notebook) else notebook.metadata.get("kernelspec", {}).get("name", "")
     options = {"kernel_name": name, "kernel_manager_class": _kernels(path, execution.own), "timeout": None}
+    options["record_timing"] = False  # when a cell began is no result of it
     folder = {"metadata": {"path": os.getcwd()}}
     return Client(notebook, startup_timeout=KERNEL_START_S, resources=folder, **options)
 

@@ -1,7 +1,6 @@
 """Files a script hands over: put into the ``outputs`` folder of the run, which is collected."""
 
 import os
-import time
 from typing import Any, List, Optional
 
 from amltool.tracking.recording import metrics_file, say_once
@@ -91,10 +90,11 @@ def keep_file(name: Any, source: str, replace: bool = True) -> str:
 def keep_image(name: Any, path: Any, plot: Any) -> Optional[str]:
     """Put a picture below ``outputs`` and give its path as ``outputs/...``; ``None``, and a word why, if it cannot be.
 
-    A plot (anything with ``savefig``, or that has such a ``figure``) becomes ``<name>_<seconds since the epoch>.png``,
-    as the ancestor's did; so does what can be read. A path that lies in ``outputs`` stays where it is.
+    A plot (anything with ``savefig``, or that has such a ``figure``) becomes ``<name>.png``, the second of that name
+    ``<name>_1.png``; so does what can be read. The ancestor put the time into the name, so that no rerun left the same.
+    A path that lies in ``outputs`` stays where it is.
     """
-    drawn = "%s_%d.png" % (text(name), int(time.time()))
+    drawn = "%s.png" % text(name)
     try:
         if plot is not None:
             return keep_content(drawn, _drawn(plot), replace=False)

@@ -74,7 +74,7 @@ def test_a_run_that_had_ended_when_its_cancel_came_is_recorded_as_it_ended(
     left = Left(project, "train.py", str(hold), str(exit_code))
     left.entry.ask_to_cancel()
     hold.unlink()
-    left.wait((left.place / "exit.json").exists)
+    wait_until((left.place / "exit.json").exists, 60.0)
 
     listed = amltool(project, "runs")
 
@@ -88,7 +88,7 @@ def test_a_run_that_had_ended_when_its_cancel_came_is_recorded_as_it_ended(
 def test_who_cancels_a_run_that_just_ended_is_told_that_it_was_too_late(project: Path, hold: Path) -> None:
     left = Left(project, "train.py", str(hold), "0")
     hold.unlink()
-    left.wait((left.place / "exit.json").exists)
+    wait_until((left.place / "exit.json").exists, 60.0)
 
     done = amltool(project, "cancel", left.run_id, check=False)
 

@@ -141,10 +141,22 @@ class TestSize:
         (outputs / "x").write_bytes(b"12345678")
         assert "outputs/x" in contents(collect(host, folder, store, max_artifact_size=8), store)
 
-    def test_a_console_over_the_limit_is_named_and_the_rest_is_kept(self, host, folder, store, outputs):
+    def test_our_own_files_have_no_limit_of_the_users(self, host, folder, store, outputs):
+        Path(folder.console).write_bytes(b"x" * 100)
+        line = b'{"v":1,"kind":"metric","name":"loss","value":1}\n'
+        Path(folder.metrics).write_bytes(line * 9)
+        found = collect(host, folder, store, max_artifact_size=5)
+        assert found.omitted == []
+        assert found.tracked.metrics["loss"].count == 9
+        assert [one.path for one in found.artifacts] == ["console.log", "metrics.jsonl"]
+
+    def test_a_console_over_our_own_limit_is_named_and_the_rest_is_kept(
+        self, host, folder, store, outputs, monkeypatch
+    ):
+        monkeypatch.setattr("amltool.targets.collecting.MAX_OWN_SIZE", 50)
         Path(folder.console).write_bytes(b"x" * 100)
         (outputs / "x").write_bytes(b"small")
-        found = collect(host, folder, store, max_artifact_size=50)
+        found = collect(host, folder, store)
         assert [(one.path, one.size, one.place) for one in found.omitted] == [("console.log", 100, str(folder.console))]
         assert "outputs/x" in contents(found, store)
 
