@@ -85,7 +85,7 @@ def timestamp(now: datetime | None = None) -> str:
 
 def parse_timestamp(text: str) -> datetime:
     """The inverse of `timestamp`; takes any ISO 8601 form. Raises ValueError."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 

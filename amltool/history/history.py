@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, GitError
 from amltool.git.notes import record
-from amltool.history.numbers import cover, next_run_number
-from amltool.history.validation import read_event
+from amltool.history.numbers import HIGHEST_CREDIBLE, cover, next_run_number
+from amltool.history.validation import read_event, read_indexed
 from amltool.layout import FETCH_HISTORY, NOTES_REF
 from amltool.run import (
     RUN_ID,
@@ -21,7 +21,6 @@ from amltool.run import (
     RunStatus,
     TagEvent,
     VerdictEvent,
-    event_from_line,
     event_to_line,
     fold,
     timestamp,
@@ -89,6 +88,8 @@ class History:
         """
         if name.startswith("@"):
             return self._counted(name)
+        if not name.isascii():  # an id has no such letter, and SQLite takes no half of a pair
+            raise UserError(f"No run is named {name!r}.", "A run id has digits, letters and -: amltool runs")
         places = self.index.ask(lambda rows: rows.named(name)) if name else []
         if len(places) > 1:
             raise UserError(f"{name!r} names {len(places)} runs: {_names(places)}.", "Give more of the run id.")
@@ -109,8 +110,8 @@ class History:
         return next_run_number(self._git, self.highest_run_number)
 
     def highest_run_number(self) -> int:
-        """The highest number of a recorded run; 0 where there is none."""
-        return self.index.ask(lambda rows: rows.highest_run_number())
+        """The highest credible number of a recorded run; 0 where there is none."""
+        return self.index.ask(lambda rows: rows.highest_run_number(HIGHEST_CREDIBLE))
 
     def tag(self, run_id: str, key: str, value: str | None, *, user: str = "") -> None:
         """Set a tag on a run; ``None`` takes it away. Raises UserError where there is no such run."""
@@ -169,7 +170,7 @@ class History:
             if content is None:
                 raise _unreadable(f"blob {blob} is missing")
             for place in inside:
-                record = event_from_line(content[place.start : place.start + place.length])
+                record = read_indexed(content[place.start : place.start + place.length])
                 if isinstance(record, RunRecord):  # always: only places of records are in the index
                     records[place.run_id] = record
         return records
@@ -184,7 +185,7 @@ class History:
 
 
 def _events(lines: Iterable[bytes]) -> list[RunEvent]:
-    return [event for line in lines if (event := event_from_line(line)) is not None]
+    return [event for line in lines if (event := read_indexed(line)) is not None]
 
 
 def _unreadable(why: str) -> DamagedError:

@@ -1,4 +1,7 @@
-"""Run numbers: one more than the highest known in this clone, without opening the index where that is certain.
+"""Run numbers: one more than the highest credible one in this clone, without opening the index where that is certain.
+
+A number from elsewhere beyond `HIGHEST_CREDIBLE` is shown with its run and does not count, nor does such a number in
+the file: our own stay below `LARGEST_RUN_NUMBER`, whatever others wrote.
 
 The file holds the highest number given out and the tip of the notes it is known to cover. As long as only this clone
 writes the history, its own records carry numbers that were taken here, and the tip is moved along with them.
@@ -15,6 +18,7 @@ from amltool.git.refs import Move, tip_of
 from amltool.layout import NOTES_REF
 
 NO_TIP = "-"
+HIGHEST_CREDIBLE = 10_000_000
 
 
 def next_run_number(git: Git, highest_recorded: Callable[[], int]) -> int:
@@ -31,7 +35,7 @@ def next_run_number(git: Git, highest_recorded: Callable[[], int]) -> int:
     try:
         layout.folder.mkdir(exist_ok=True)
         with locked(layout.history_lock):
-            number = max(recorded, _read(layout.run_number)[0]) + 1
+            number = min(max(recorded, _read(layout.run_number)[0]), HIGHEST_CREDIBLE) + 1
             write_whole(layout.run_number, f"{number} {tip}\n".encode())
     except OSError as error:
         raise no_space(error, layout.run_number) from error
@@ -54,6 +58,6 @@ def _read(path: Path) -> tuple[int, str]:
     """The highest number and the tip it covers; none where it cannot be read: numbers need not be unique."""
     try:
         number, _, tip = path.read_bytes()[:100].decode("ascii").strip().partition(" ")
-        return int(number), tip
+        return (int(number), tip) if 0 <= int(number) <= HIGHEST_CREDIBLE else (0, "")
     except (OSError, ValueError):
         return 0, ""

@@ -44,6 +44,8 @@ _PLACE = "SELECT run_id, note, blob, start, length FROM runs JOIN notes USING(no
 _LISTED = "NOT shadowed AND NOT EXISTS(SELECT 1 FROM events e WHERE e.run_id = runs.run_id AND e.kind = 'deleted')"
 _ENDS = "run_id IN (SELECT run_id FROM runs WHERE substr(run_id, ?) = ?)"
 _BLOCK = 400
+_MOST = (1 << 63) - 1
+"""Rows that SQLite can be asked for."""
 
 
 @contextmanager
@@ -111,7 +113,7 @@ class Rows:
         wanted, values = ("AND status = ?", [status.value]) if status else ("", [])
         return self._places(
             f"{_PLACE} WHERE {_LISTED} {wanted} ORDER BY moment DESC, run_id DESC LIMIT ? OFFSET ?",
-            (*values, -1 if limit is None else limit, skip),
+            (*values, -1 if limit is None else min(limit, _MOST), skip),
         )
 
     def named(self, name: str) -> list[Place]:
@@ -139,8 +141,10 @@ class Rows:
         row = self._ask.execute(query, (run_id,)).fetchone()
         return None if row is None else row[0]
 
-    def highest_run_number(self) -> int:
-        return int(self._ask.execute("SELECT max(run_number) FROM runs").fetchone()[0] or 0)
+    def highest_run_number(self, credible: int) -> int:
+        """The highest run number up to ``credible``; 0 where there is none."""
+        query = "SELECT max(run_number) FROM runs WHERE run_number <= ?"
+        return int(self._ask.execute(query, (credible,)).fetchone()[0] or 0)
 
     def events_of(self, run_ids: Sequence[str]) -> dict[str, list[bytes]]:
         """The lines of later events on runs, or by them on others."""

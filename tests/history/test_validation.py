@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from amltool.artifact import Metric
 from amltool.errors import UserError
 from amltool.git.command import Git
 from amltool.git.notes import append_lines
 from amltool.history.checking import check
 from amltool.history.history import History
-from amltool.history.validation import lines_of, read_event
+from amltool.history.validation import lines_of, read_event, read_indexed
 from amltool.run import DeletedEvent, RunRecord, TagEvent, VerdictEvent, event_to_line
 from tests.history.conftest import MakeRecord
 
@@ -60,6 +61,13 @@ def test_an_event_of_an_unknown_kind_is_skipped(make_record: MakeRecord) -> None
         {"ended": "9999-12-31T23:59:59Z"},
         {"ended": "2026-02-30T00:00:00Z"},
         {"peak_memory": -5},
+        {"started": "2026-11-21T08:15:02+00:00Z"},
+        {"metrics": {"a": {"last": 1, "count": -1}}},
+        {"script": "a\0b"},
+        {"arguments": ["a"], "arguments_base64": ["a"]},
+        {"arguments": ["a"], "arguments_base64": ["YQ==", "YQ=="]},
+        {"artifacts": [{"path": "x", "size": 2**63, "sha256": "a" * 64}]},
+        {"artifacts": {"count": 1, "bytes": 10**30, "sha256": "a" * 64, "path": "artifacts.json"}},
         {"rerun_of": "@"},
         {"source_directory": "../elsewhere"},
         {"source_directory": "/etc"},
@@ -81,6 +89,21 @@ def test_an_event_of_an_unknown_kind_is_skipped(make_record: MakeRecord) -> None
 def test_a_record_that_says_what_none_may_say_is_damaged(make_record: MakeRecord, fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         read_event(changed(make_record(), **fields))
+
+
+def test_a_value_that_is_only_odd_is_replaced_and_its_run_stays(make_record: MakeRecord) -> None:
+    deep: Any = 1
+    for _ in range(200):
+        deep = {"a": [deep]}
+    metrics = {"big": {"last": -(10**305), "count": 2**70, "min": 10**305}, "deep": {"last": deep, "count": 1}}
+    line = changed(make_record(), exit_code=2**40, peak_memory=2**70, run_configuration_content=deep, metrics=metrics)
+
+    for record in (read_event(line), read_indexed(line)):
+        assert isinstance(record, RunRecord)
+        assert (record.exit_code, record.peak_memory) == (None, None)
+        assert record.metrics["big"] == Metric(last="-Infinity", count=2**63 - 1)
+        assert "…" in str(record.metrics["deep"].last)
+        assert len(str(record.run_configuration_content)) < 400
 
 
 @pytest.mark.parametrize(
