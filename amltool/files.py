@@ -6,10 +6,11 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from amltool.errors import UserError
+from amltool.locks import LOCKED_S, Patience, note_holder
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = False, mode: int = 0o644) -> None:
@@ -47,18 +48,44 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(
+    path: Path,
+    what: str = "",
+    *,
+    wait: bool = True,
+    within_s: float | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> Iterator[None]:
     """Hold an advisory lock on a file while the block runs; the kernel lets go of it when we die.
+
+    A lock that is not free is said after two seconds, as ``what``, with its holder, and given up when one holder has
+    kept it for ``within_s`` (`locks.LOCKED_S`). ``meanwhile`` is called while it is waited for, and may raise.
 
     Raises:
         BlockingIOError: another process holds it and ``wait`` is false.
+        LockedError: it was not free in time; names the holder.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            _wait_for(handle, path, what or str(path), within_s, meanwhile)
+        note_holder(handle)
         yield
     finally:
         os.close(handle)
+
+
+def _wait_for(handle: int, path: Path, what: str, within_s: float | None, meanwhile: Callable[[], None] | None) -> None:
+    patience = Patience.of(path, what, LOCKED_S if within_s is None else within_s)
+    while True:
+        patience.goes_on(meanwhile)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
 
 
 def probe_folder(folder: Path, missing: int) -> None:

@@ -39,7 +39,7 @@ def environment_with_notebooks(factory: pytest.TempPathFactory) -> Path:
     base = factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, done = shared / "notebook-environment", shared / "notebook-environment.done"
-    with locked(shared / "notebook-environment.lock"):
+    with locked(shared / "notebook-environment.lock", within_s=300):
         if not done.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, capture_output=True)
             subprocess.run([folder / "bin" / "pip", "install", "-q", *NEEDED], check=True, capture_output=True)

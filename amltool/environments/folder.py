@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from amltool.environments.building import (
     pip_configuration_file,
     recipe_secrets,
 )
+from amltool.environments.hearing import WAITS
 from amltool.environments.lock import (
     Listing,
     LockSource,
@@ -52,6 +53,8 @@ VERSION = "1"
 SHOWN = 5
 ANSWER_S = 120.0
 SETTLED_NS = 50_000_000
+BUILD_S = 3600.0
+"""How long another process may take to build an environment before whoever waits for it gives up."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -394,16 +397,17 @@ def _lock_file(host: Host, key: str) -> Path:
 
 
 @contextlib.contextmanager
-def _lock(host: Host, key: str, *, wait: bool) -> Iterator[None]:
+def _lock(host: Host, key: str, *, wait: bool, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of a key. Its file stays for good: who waits for one that is removed would hold nothing."""
     talking = streaming(host)
     if talking is not None:
-        with held_there(talking, HostLayout(host.root).environments / LOCKS / key, wait=wait):
+        what, place = f"the execution environment {key[:12]}", HostLayout(host.root).environments / LOCKS / key
+        with held_there(talking, place, what, wait=wait, within_s=BUILD_S, meanwhile=meanwhile):
             yield
         return
     file = _lock_file(host, key)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with locked(file, wait=wait):
+    with locked(file, f"the execution environment {key[:12]}", wait=wait, within_s=BUILD_S, meanwhile=meanwhile):
         yield
 
 
@@ -414,5 +418,5 @@ def _alone(host: Host, key: str, progress: Progress) -> Iterator[None]:
             stack.enter_context(_lock(host, key, wait=False))
         except BlockingIOError:
             progress.say(f"The execution environment {key[:12]} is being built already; waiting for it.")
-            stack.enter_context(_lock(host, key, wait=True))
+            stack.enter_context(_lock(host, key, wait=True, meanwhile=lambda: progress.progress(*WAITS)))
         yield

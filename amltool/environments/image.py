@@ -35,6 +35,8 @@ from amltool.hosts.streaming import held_there, streaming
 
 CONTENTS_LABEL = "amltool.prepared"
 LOCK_LABEL = "amltool.lock"
+FINISH, FINISH_S = "the making of images", 600.0
+"""One large image takes minutes to be committed."""
 SHOWN_DIFFERENCES = 5
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "386": "i686"}
 """Docker's names of processors where ``uname -m`` has others."""
@@ -235,12 +237,12 @@ def _one_at_a_time(host: Host) -> Iterator[None]:
     folder = images_folder(host)
     talking = streaming(host)
     if talking is not None:
-        with held_there(talking, folder / "finish.lock"):
+        with held_there(talking, folder / "finish.lock", FINISH, within_s=FINISH_S):
             yield
         return
     if not isinstance(host, LocalHost):
         yield
         return
     host.make_folder(folder)
-    with locked(Path(folder) / "finish.lock"):
+    with locked(Path(folder) / "finish.lock", FINISH, within_s=FINISH_S):
         yield

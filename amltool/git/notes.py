@@ -19,6 +19,7 @@ from amltool.git.note_tree import NoteTree
 from amltool.git.objects import LENGTHS, NewObjects, parse_parents
 from amltool.git.refs import Move, expect, move_refs, refuse_if_hopeless, tip_of
 from amltool.layout import NOTES_REF, SNAPSHOTS_REF
+from amltool.locks import SAID_AFTER_S, tell
 
 PATIENCE_S = 30.0
 """How long a write tries against foreign writers that hold or move our refs."""
@@ -81,13 +82,18 @@ def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: s
     layout = git.layout
     try:
         layout.folder.mkdir(exist_ok=True)
-        with locked(layout.history_lock):
-            deadline = time.monotonic() + PATIENCE_S
+        with locked(layout.history_lock, "the run history"):
+            begun = time.monotonic()
+            is_said = False
             while True:
                 moves = _try_to_write(git, refs, digits, change, message)
                 if moves is not None:
                     return moves
-                if time.monotonic() > deadline:
+                waited_s = time.monotonic() - begun
+                if waited_s > SAID_AFTER_S and not is_said:
+                    is_said = True
+                    tell(f"Waiting for another program that keeps {refs[0]} in {git.common_dir} locked.")
+                if waited_s > PATIENCE_S:
                     raise UserError(
                         f"Another program keeps the run history's refs in {git.common_dir} locked.",
                         f"See what it is; if nothing runs, remove {refs[0]}.lock there, then run the command again.",

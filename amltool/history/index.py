@@ -22,12 +22,16 @@ from amltool.git.reading_notes import changed_notes, read_notes
 from amltool.git.refs import tip_of
 from amltool.history.rows import Rows
 from amltool.layout import FETCH_HISTORY, NOTES_REF
+from amltool.locks import LockedError, tell
 
 NO_TIP = ""
 """Stands for the tip of a history that has no run yet."""
 
 WAIT_S = 20.0
 """How long a statement waits for another process's transaction."""
+
+ELSE_MEMORY_S = 10.0
+"""How long another process may be at work on the index before an answer is made without it."""
 
 _CACHE = "cache_size = -65536"  # KB: an index of 100,000 runs is made in memory and written once
 
@@ -62,6 +66,9 @@ class Index:
                 break
             except sqlite3.DatabaseError:
                 self._discard()
+            except LockedError as error:
+                tell(f"{error.what} The answer comes from the notes themselves.")
+                break
             except OSError:
                 break
         return question(self._in_memory())
@@ -76,7 +83,7 @@ class Index:
                     yield rows
                     return
         self._git.layout.folder.mkdir(exist_ok=True)
-        with locked(self._lock):
+        with locked(self._lock, "the index of the run history", within_s=ELSE_MEMORY_S):
             if not self._path.exists():
                 self._make_anew()
             with _connected(self._path) as connection:
@@ -148,7 +155,7 @@ class Index:
 
     def _discard(self) -> None:
         """Remove a damaged index; where that cannot be done, the answer comes from memory."""
-        with contextlib.suppress(OSError), locked(self._lock):
+        with contextlib.suppress(OSError, LockedError), locked(self._lock, within_s=ELSE_MEMORY_S):
             for suffix in ("", "-wal", "-shm", "-journal"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 

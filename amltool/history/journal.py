@@ -21,6 +21,7 @@ from amltool.artifact import Artifact, Metric, Omission
 from amltool.errors import DamagedError, UserError
 from amltool.files import locked, no_space, write_whole
 from amltool.layout import LocalLayout
+from amltool.locks import Holder, holder_of
 from amltool.run import (
     EXACTLY,
     EnvironmentUsed,
@@ -188,6 +189,10 @@ class JournalEntry:
             return True
         except FileNotFoundError:
             return False
+
+    def driver(self) -> Holder | None:
+        """The process that drives it, as far as that can be told; nothing is locked to find out."""
+        return holder_of(self.folder / "lock")
 
     def ask_to_cancel(self, reason: str = "") -> None:
         """Leave word for whoever drives the run, now or later; the reason is for a run that was never started."""

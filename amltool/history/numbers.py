@@ -16,6 +16,7 @@ from amltool.files import locked, no_space, write_whole
 from amltool.git.command import Git
 from amltool.git.refs import Move, tip_of
 from amltool.layout import NOTES_REF
+from amltool.locks import LockedError
 
 NO_TIP = "-"
 HIGHEST_CREDIBLE = 10_000_000
@@ -34,7 +35,7 @@ def next_run_number(git: Git, highest_recorded: Callable[[], int]) -> int:
     recorded = 0 if _read(layout.run_number)[1] == tip else highest_recorded()
     try:
         layout.folder.mkdir(exist_ok=True)
-        with locked(layout.history_lock):
+        with locked(layout.history_lock, "the run history"):
             number = min(max(recorded, _read(layout.run_number)[0]), HIGHEST_CREDIBLE) + 1
             write_whole(layout.run_number, f"{number} {tip}\n".encode())
     except OSError as error:
@@ -46,11 +47,11 @@ def cover(git: Git, move: Move) -> None:
     """Note that a record of this clone moved the notes: its number was taken here."""
     path = git.layout.run_number
     try:
-        with locked(git.layout.history_lock):
+        with locked(git.layout.history_lock, "the run history"):
             number, tip = _read(path)
             if tip == (move.old or NO_TIP):
                 write_whole(path, f"{number} {move.new}\n".encode())
-    except OSError:
+    except (OSError, LockedError):
         return  # then the index is asked next time
 
 

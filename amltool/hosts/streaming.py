@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Protocol, cast
 
 from amltool.errors import TargetError
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
+from amltool.locks import LOCKED_S, NOTE_BYTES, Holder, Patience, noted, own_note
 
 # Lives as long as its standard input: the lock goes with us, also when we are killed or the connection is cut.
 _HOLD = """
 import fcntl, os, sys
-path, how = sys.argv[1:]
+path, note = sys.argv[1], sys.argv[2].encode("ascii")
 os.makedirs(os.path.dirname(path), exist_ok=True)
 handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 try:
-    fcntl.flock(handle, fcntl.LOCK_EX | (0 if how == "wait" else fcntl.LOCK_NB))
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
-    os.write(1, b"busy")
+    os.write(1, b"busy" + os.read(handle, 200))
     sys.exit(0)
+try:
+    os.pwrite(handle, note, 0)
+    os.ftruncate(handle, len(note))
+except OSError:
+    pass  # a full disk: the lock counts, not its note
 os.write(1, b"held")
 sys.stdin.buffer.read()
 """
+LOCK_PAUSE_S = 0.5
+"""Between two attempts to get a lock of another machine: each is a command there."""
 
 
 class Stream(Protocol):
@@ -121,22 +130,49 @@ def streaming(host: Host) -> StreamingHost | None:
 
 
 @contextlib.contextmanager
-def held_there(host: StreamingHost, path: PurePosixPath, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock on a file of a host, against whatever clients it has; the folders above it are made.
+def held_there(
+    host: StreamingHost,
+    path: PurePosixPath,
+    what: str = "",
+    *,
+    wait: bool = True,
+    within_s: float = LOCKED_S,
+    meanwhile: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Hold a lock on a file of a host, against whatever clients it has; the folders above it are made. It is waited
+    for as `files.locked` does.
 
     Raises:
         BlockingIOError: another process holds it and ``wait`` is false.
+        LockedError: it was not free in time.
         TargetError: the host does not answer, or the file cannot be locked.
     """
-    words = ["python3", "-I", "-S", "-c", _HOLD, str(path), "wait" if wait else "look"]
-    with contextlib.closing(host.open_stream(words)) as stream:
-        said = stream.read(4)
-        if said == b"busy":
+    note = [b""]
+    where = f"{what or path} on {host.name}"
+    patience = Patience(where, lambda: note[0], lambda: _holder_there(note[0], host), within_s, LOCK_PAUSE_S)
+    while True:
+        with contextlib.closing(host.open_stream(_holding(path))) as stream:
+            said = stream.read(4)
+            if said == b"held":
+                yield
+                return
+            if said != b"busy":
+                why = stream.stderr().decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+                raise TargetError(
+                    f"{path} on {host.name} cannot be locked: {why or 'the command ended'}.",
+                    "Look whether its disk is full, then try again.",
+                )
+            note[0] = stream.read(NOTE_BYTES)
+        if not wait:
             raise BlockingIOError(11, "it is locked", str(path))
-        if said != b"held":
-            why = stream.stderr().decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
-            raise TargetError(
-                f"{path} on {host.name} cannot be locked: {why or 'the command ended'}.",
-                "Look whether its disk is full, then try again.",
-            )
-        yield
+        patience.goes_on(meanwhile)
+
+
+def _holding(path: PurePosixPath) -> list[str]:
+    note = f"{own_note().decode('ascii').strip()} {os.uname().nodename}"
+    return ["python3", "-I", "-S", "-c", _HOLD, str(path), note.encode("ascii", "replace").decode("ascii")]
+
+
+def _holder_there(note: bytes, host: Host) -> Holder | None:
+    pid, since, where = noted(note)
+    return None if pid is None else Holder(pid, f"amltool on {where or host.name}", since, is_stopped=False)

@@ -38,7 +38,7 @@ def image(daemon: DockerDaemon, recipe: Recipe) -> str:
     if daemon.image(recipe.image):
         return recipe.image
     if is_required("docker"):
-        with locked(places.state() / "images.lock"):
+        with locked(places.state() / "images.lock", within_s=MAKING_S):
             _bring(daemon, recipe)
         return recipe.image
     there = next((name for name in USUAL if recipe is PYTHON and daemon.image(name)), None)

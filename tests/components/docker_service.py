@@ -40,7 +40,7 @@ _users: list[int] = []
 def daemon() -> DockerDaemon:
     """The daemon of this machine, ready to be asked; where it is required it is installed and started."""
     if is_required("docker"):
-        with locked(places.state() / "docker.lock"):
+        with locked(places.state() / "docker.lock", within_s=INSTALL_S + START_S):
             _use()
             if _answer() is None:
                 _start()
@@ -78,7 +78,7 @@ def stop_started() -> None:
     pid_file = places.state() / "dockerd.pid"
     if not pid_file.exists():
         return
-    with locked(places.state() / "docker.lock"):
+    with locked(places.state() / "docker.lock", within_s=INSTALL_S + START_S):
         if not _is_last():
             return
         for process_id in mounts.processes_of(pid_file):
