@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import msgspec
 
 from amltool.errors import Mistake, UserError
 from amltool.files import write_whole
+from amltool.ignore.automaton import compile_expression
 
 IGNORE_FILES = (".amlignore", ".gitignore")
 """In the order they are looked for; the first that exists rules alone, also when it is empty."""
@@ -25,6 +25,8 @@ TRANSLATION = 1
 """Raised when the same ignore file would be translated differently: kept translations are then made anew."""
 
 ANYWHERE = "^(?:.+/)?"
+LONGEST_PATTERN = 4096
+"""Characters, as many as a path can have bytes; a longer line matches nothing that anybody meant."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -39,11 +41,6 @@ class Rule(msgspec.Struct, frozen=True):
     excludes: bool
     core: str
     folders_only: bool
-
-    @property
-    def regex(self) -> str:
-        """Searched in a path (with ``re.DOTALL``): found where the pattern matches it or a folder above it."""
-        return self.core + ("/" if self.folders_only else r"(?:/|\Z)")
 
 
 class Translation(msgspec.Struct, frozen=True):
@@ -108,6 +105,11 @@ class IgnoreFile(msgspec.Struct, frozen=True):
         for line, text in self.lines():
             pattern = _trim(text)
             if not pattern or pattern.startswith("#"):
+                continue
+            if len(pattern) > LONGEST_PATTERN:
+                faults.append(
+                    (line, f"A pattern of {len(pattern):,} characters is longer than any path and is skipped.")
+                )
                 continue
             try:
                 rule = _read_pattern(line, pattern)
@@ -199,12 +201,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, re.error):
         return error.msg
     return str(error.__cause__ or error).partition(":")[0]
-
-
-def compile_expression(text: str) -> re.Pattern[str]:
-    with warnings.catch_warnings():  # `[[:alpha:]]` is an odd set to Python, and meant so
-        warnings.simplefilter("ignore", FutureWarning)
-        return re.compile(text, re.DOTALL)
 
 
 def translation_for(ignore_file: IgnoreFile, cache_folder: Path | None) -> Translation:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from amltool.ignore.patterns import ANYWHERE, Rule, compile_expression
+from amltool.ignore.automaton import Expression, compile_expression, expression, is_cheap
+from amltool.ignore.patterns import ANYWHERE, Rule
 
 LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^A-Za-z0-9])*", re.DOTALL)
 
@@ -15,20 +16,24 @@ LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^A-Za-z0-9])*", re.DOTALL)
 class Names:
     """The rules that speak of names in one folder. ``rank`` is the place of the last that matches, or -1."""
 
-    __slots__ = ("_globs", "_literals", "_ranks", "_suffix_ranks", "_suffixes")
+    __slots__ = ("_costly", "_globs", "_literals", "_ranks", "_suffix_ranks", "_suffixes")
 
     def __init__(self, rules: Iterable[tuple[int, str]]) -> None:
         self._literals: dict[str, int] = {}
         self._suffix_ranks: dict[str, int] = {}
         globs: list[tuple[int, str]] = []
+        costly: list[tuple[int, Expression]] = []
         for rank, name in rules:
             rest = name.removeprefix("[^/]*") if name != "[^/]+" else ""
             if LITERAL.fullmatch(name):
                 self._literals[_unescape(name)] = rank
             elif LITERAL.fullmatch(rest):
                 self._suffix_ranks[_unescape(rest)] = rank
-            else:
+            elif is_cheap(name):
                 globs.append((rank, name))
+            else:
+                costly.append((rank, expression(name)))
+        self._costly = costly[::-1]
         self._suffixes = tuple(self._suffix_ranks)
         self._ranks = [rank for rank, _ in reversed(globs)]
         text = "|".join(rf"({name})\Z" for _, name in reversed(globs))
@@ -40,6 +45,9 @@ class Names:
             best = max(best, *(rank for suffix, rank in self._suffix_ranks.items() if name.endswith(suffix)))
         if self._globs is not None and (found := self._globs.match(name)):
             best = max(best, self._ranks[(found.lastindex or 1) - 1])
+        for rank, shape in self._costly:
+            if rank > best and shape.whole(name):
+                return rank
         return best
 
 
@@ -64,8 +72,8 @@ class Ruler:
         self._anywhere: list[int] = []
         self._names: list[str] = []
         self._fixed: dict[str, list[int]] = {}
-        self._shaped: list[tuple[int, re.Pattern[str]]] = []
-        self._crossing: list[tuple[int, re.Pattern[str]]] = []
+        self._shaped: list[tuple[int, Expression]] = []
+        self._crossing: list[tuple[int, Expression]] = []
         self._known: dict[tuple[int, ...], tuple[Names, Names]] = {}
         for rank, rule in enumerate(rules):
             self._add(rank, rule)
@@ -76,18 +84,18 @@ class Ruler:
         head, name = split_name(rule.core)
         self._names.append(name)
         if crosses_folders(rule.core):
-            self._crossing.append((rank, compile_expression(rule.regex)))
+            self._crossing.append((rank, expression(rule.core)))
         elif head is None:
             self._anywhere.append(rank)
         elif LITERAL.fullmatch(head[1:]):
             self._fixed.setdefault(_unescape(head[1:]), []).append(rank)
         else:
-            self._shaped.append((rank, compile_expression(head + r"\Z")))
+            self._shaped.append((rank, expression(head)))
 
     def _speaking(self, folder: str, above: int) -> tuple[Names, Names]:
         """The rules after ``above`` for the files and for the folders that lie directly in ``folder``."""
         ranks = [*self._anywhere, *self._fixed.get(folder, ())]
-        ranks += [rank for rank, shape in self._shaped if folder and shape.match(folder)]
+        ranks += [rank for rank, shape in self._shaped if folder and shape.whole(folder)]
         key = tuple(sorted(rank for rank in ranks if rank > above))
         if key not in self._known:
             files = Names((rank, self._names[rank]) for rank in key if not self.rules[rank].folders_only)
@@ -117,8 +125,8 @@ class Ruler:
     def rank(self, folder: Folder, path: str, name: str) -> int:
         """The place of the rule that decides on an entry of ``folder``, or -1."""
         best = max(folder.rank, folder.files.rank(name))
-        for rank, regex in self._crossing:
-            if rank > best and regex.search(path):
+        for rank, shape in self._crossing:
+            if rank > best and shape.above(path, self.rules[rank].folders_only):
                 return rank
         return best
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from amltool.ignore.patterns import ANYWHERE, IgnoreFile, Rule, compile_expression, translation_for
+from amltool.ignore.automaton import expression
+from amltool.ignore.patterns import ANYWHERE, IgnoreFile, Rule, translation_for
 from amltool.ignore.ruler import Names, Ruler, crosses_folders, split_name
 from amltool.limits import Profile
 
@@ -106,14 +107,14 @@ def unused_patterns(
 
 def _is_used(rule: Rule, files: Sequence[str], names: dict[str, set[str]], inner: dict[str, set[str]]) -> bool:
     if crosses_folders(rule.core):
-        whole = compile_expression(rule.regex)
-        return any(whole.search(path) for path in files)
+        whole = expression(rule.core)
+        return any(whole.above(path, rule.folders_only) for path in files)
     head, name = split_name(rule.core)
     matching = Names([(0, name)])
-    shape = compile_expression((head or "") + r"\Z")
+    shape = expression(head or "")
     for listing in (inner,) if rule.folders_only else (inner, names):
         for folder, entries in listing.items():
-            lies_there = head is None or (shape.match(folder) if folder else head == "^")
+            lies_there = head is None or (shape.whole(folder) if folder else head == "^")
             if lies_there and any(matching.rank(entry) == 0 for entry in entries):
                 return True
     return False
