@@ -67,6 +67,10 @@ class LocalLayout(msgspec.Struct, frozen=True):
     def cache(self) -> Path:
         return self.folder / "cache"
 
+    def free_folders(self, host: str) -> Path:
+        """Which run folders of a host this clone may use again, a file for each; ``host`` names it, hashed."""
+        return self.folder / "folders" / host
+
 
 class HostLayout(msgspec.Struct, frozen=True):
     """What amltool keeps on a host, under its root (``~/.amltool`` unless the ``.compute`` says otherwise)."""
@@ -76,6 +80,11 @@ class HostLayout(msgspec.Struct, frozen=True):
     @property
     def runs(self) -> PurePosixPath:
         return self.root / "runs"
+
+    @property
+    def marks(self) -> PurePosixPath:
+        """What decides about each run there, out of its own reach: a folder for each, beside ``runs``."""
+        return self.root / "marks"
 
     @property
     def environments(self) -> PurePosixPath:
@@ -110,6 +119,20 @@ class RunFolder(msgspec.Struct, frozen=True):
     """The folder of one run on its host (DESIGN 3)."""
 
     path: PurePosixPath
+
+    @property
+    def root(self) -> PurePosixPath:
+        """Of the host whose run it is."""
+        return self.path.parent.parent
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def marks(self) -> PurePosixPath:
+        """What decides about the run: no run can write there, and no container is shown it."""
+        return HostLayout(self.root).marks / self.run_id
 
     @property
     def work(self) -> PurePosixPath:
@@ -158,27 +181,27 @@ class RunFolder(msgspec.Struct, frozen=True):
     @property
     def uses(self) -> PurePosixPath:
         """What the run needs that lies outside of its folder, for all who clean here."""
-        return self.path / "uses.json"
+        return self.marks / "uses.json"
 
     @property
     def copied_back(self) -> PurePosixPath:
         """Made when all that a container without shared volumes held lies in this folder again."""
-        return self.path / "copied_back.json"
+        return self.marks / "copied_back.json"
 
     @property
     def released(self) -> PurePosixPath:
         """Made when the run is recorded: from then on the folder may be reused by the next run."""
-        return self.path / "released.json"
+        return self.marks / "released.json"
 
     @property
     def untracked(self) -> PurePosixPath:
         """Made when a run without a record ended: the folder is all there is of it."""
-        return self.path / "untracked.json"
+        return self.marks / "untracked.json"
 
     @property
     def placed(self) -> PurePosixPath:
         """What was placed in ``work``, with the stat data that shows it untouched."""
-        return self.path / "placed.json"
+        return self.marks / "placed.json"
 
 
 def share_path(base: PurePosixPath, account: str, workspace: str, project: str) -> PurePosixPath:

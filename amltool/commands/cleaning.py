@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from amltool.commands.artifacts import artifacts_of
-from amltool.commands.cleaning_host import KEPT_SNAPSHOTS, LIBRARY, RUN_FOLDER, OnHost, remove_from
+from amltool.commands.cleaning_host import KEPT_SNAPSHOTS, LIBRARY, RUN_FOLDER, SET_ASIDE, OnHost, remove_from
 from amltool.commands.driving import prepare_drive
 from amltool.commands.opening import Opened, read_computes
 from amltool.environments.base import KeptEnvironment
@@ -204,7 +204,7 @@ class _Cleaning:
         host, place = self._target.host, PurePosixPath(item.place)
         if item.run_id:
             self._target.launcher.forget(host, HostLayout(host.root).run(item.run_id))
-        elif item.kind in (RUN_FOLDER, KEPT_SNAPSHOTS, LIBRARY):
+        elif item.kind in (RUN_FOLDER, SET_ASIDE, KEPT_SNAPSHOTS, LIBRARY):
             remove_from(host, item.kind, place)
         elif kept := self._kept.get(item.place):
             if kept.key in look(host).environments_in_use():  # a run may have begun since it was offered

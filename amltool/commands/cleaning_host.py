@@ -14,13 +14,15 @@ from amltool.commands.opening import Opened
 from amltool.errors import UserError
 from amltool.hosts.base import Host
 from amltool.hosts.looking import weigh
+from amltool.hosts.run_folders import remove_below_root
 from amltool.layout import HostLayout
 from amltool.targets.placing import project_key
 from amltool.targets.placing_there import objects_folder
 from amltool.targets.what_lies import WhatLies, look
 from amltool.tracking import travel
+from amltool.tracking.run_folders import SET_ASIDE as MARK_OF_SET_ASIDE
 
-RUN_FOLDER, KEPT_SNAPSHOTS, LIBRARY = "run folder", "kept snapshots", "library"
+RUN_FOLDER, KEPT_SNAPSHOTS, LIBRARY, SET_ASIDE = "run folder", "kept snapshots", "library", "set aside"
 """Kinds of what lies there."""
 SETTLED_S = 3600.0
 """What is younger may be of a client that is about to use it."""
@@ -52,7 +54,12 @@ class OnHost:
         Raises:
             TargetError: the host does not answer.
         """
-        found = [*self._run_folders(unfinished, only_copies=only_copies), *self._objects(), *self._libraries()]
+        found = [
+            *self._run_folders(unfinished, only_copies=only_copies),
+            *self._set_aside(),
+            *self._objects(),
+            *self._libraries(),
+        ]
         sizes = weigh(self.host, [place for _, place, _ in found])
         return [(kind, place, why, size) for (kind, place, why), size in zip(found, sizes, strict=True)]
 
@@ -62,11 +69,25 @@ class OnHost:
             place = self._layout.run(run.name).path
             if run.name in unfinished:
                 continue
-            if run.released == self._key or (run.ended and not run.is_marked and self._is_all_recorded(run.name)):
+            is_free = run.released == self._key and self._is_recorded(run.name)
+            if is_free or (run.ended and not run.is_marked and self._is_all_recorded(run.name)):
                 yield RUN_FOLDER, place, "its run is recorded"
             elif only_copies and (run.name in known or run.untracked == self._key):
                 kept = "files that were not collected" if run.name in known else "a run without a record"
                 yield RUN_FOLDER, place, f"asked for: it holds the only copy of {kept}"
+
+    def _set_aside(self) -> Iterator[Standing]:
+        """What was set aside of runs that are recorded here, and what once lay in the place of their common folder."""
+        for path in self.lies.set_aside:
+            above, _, name = path.rpartition("/")
+            if not above or self._is_recorded(name.partition(MARK_OF_SET_ASIDE)[0]):
+                yield SET_ASIDE, self._layout.root / path, "an earlier run had changed what it is"
+
+    def _is_recorded(self, run_id: str) -> bool:
+        """Of what is said to be released: anybody who may write on that host can say so."""
+        with contextlib.suppress(UserError):
+            return self._opened.history.find(run_id).record.run_id == run_id
+        return False
 
     def _is_all_recorded(self, run_id: str) -> bool:
         """Of a folder without a mark, which could not be written: the disk was full, or the host away."""
@@ -94,7 +115,15 @@ class OnHost:
 
 
 def remove_from(host: Host, kind: str, place: PurePosixPath) -> None:
-    """Remove one of them; kept snapshots get another name first, so that who looks for them finds all or nothing."""
+    """Remove one of them; kept snapshots get another name first, so that who looks for them finds all or nothing.
+
+    Raises:
+        OSError: something in it is not ours to remove.
+        TargetError: the host does not answer.
+    """
+    if kind in (RUN_FOLDER, SET_ASIDE):
+        remove_below_root(host, str(place.relative_to(host.root)))
+        return
     if kind == KEPT_SNAPSHOTS and "." not in place.name:
         aside = place.with_name(f"{place.name}.removed")
         host.remove(aside)

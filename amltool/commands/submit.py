@@ -33,7 +33,7 @@ from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
 from amltool.targets.base import drive
 from amltool.targets.drive import Drive, Target, labels_of
-from amltool.targets.placing import project_key
+from amltool.targets.placing import project_key, remove_run_folders
 from amltool.targets.watcher import Watcher
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
@@ -257,7 +257,7 @@ def _abandon(run: Drive, why: Exception | None = None) -> None:
         if isinstance(why, AwayError) or (isinstance(why, TargetError) and _may_have_begun(run)):
             raise why
         run.target.launcher.forget(run.target.host, run.folder)
-        run.target.host.remove(run.folder.path)
+        remove_run_folders(run.target.host, run.folder)
     except TargetError as error:
         run.entry.ask_to_cancel(f"not started: {error.what.rstrip('.')}")
     except BaseException:

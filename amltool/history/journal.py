@@ -93,6 +93,14 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     tracked: bool = True
 
 
+class PlacedFolder(msgspec.Struct, frozen=True):
+    """What a client knows of a run's ``work`` since it was placed, to know it again after the run: the SHA-256 of what
+    was noted of its files, and its inode."""
+
+    digest: str
+    inode: int
+
+
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands and what its finished steps left."""
 
@@ -103,6 +111,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """When it came to this status; nothing before the first step is done."""
     waits_for: str = ""
     """What its driver waits for, for people, where that is more than the next step."""
+    placed: PlacedFolder | None = None
     handle: dict[str, Any] = {}
     host: str = ""
     environment: EnvironmentUsed = EnvironmentUsed()

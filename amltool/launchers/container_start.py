@@ -15,6 +15,7 @@ from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.hosts.base import Host
 from amltool.hosts.local import seen_from_here
+from amltool.hosts.run_folders import make_run_folder
 from amltool.launchers.base import Expected, Launch
 from amltool.launchers.container_spec import (
     ACCOUNTS_IN_CONTAINER,
@@ -78,9 +79,8 @@ class ContainerStart:
         """What is mounted must be there before; the daemon would make it as root, or refuse."""
         try:
             self._install()
-            host.make_folder(wanted.folder.home)
-            if accounts is not None:
-                host.write(wanted.folder.accounts, _encoded(accounts))
+            files = {} if accounts is None else {wanted.folder.accounts.name: _encoded(accounts)}
+            make_run_folder(host, wanted.folder, [wanted.folder.home.name], files)
             if self._settings.share is not None:
                 host.make_folder(self._settings.share)
         except OSError as error:

@@ -15,6 +15,7 @@ from amltool.containers.daemon import DockerDaemon
 from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.hosts.base import FileKind, FileOnHost, Host
+from amltool.hosts.run_folders import write_mark
 from amltool.launchers.container_spec import Owner
 from amltool.launchers.unpacking import BLOCK, LONGEST_END, BrokenArchiveError, Unpacking, opened
 from amltool.layout import RUN_IN_CONTAINER, RunFolder
@@ -182,4 +183,4 @@ def copy_back(daemon: DockerDaemon, container: str, host: Host, folder: RunFolde
             unpacking.close()
     if end is not None:
         host.write(folder.exit, end)
-    host.write(folder.copied_back, b"{}\n")
+    write_mark(host, folder, folder.copied_back.name, b"{}\n")

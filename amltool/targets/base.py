@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from amltool.environments.base import Prepared
 from amltool.errors import TargetError, UserError
 from amltool.history.journal import Step
+from amltool.hosts.local import seen_from_here
 from amltool.launchers.base import Exit, Expected, Launch, LaunchState
 from amltool.run import EnvironmentUsed, RunRecord, RunStatus, timestamp
 from amltool.targets.canceling import CanceledError, UntilCanceled, as_it_ended
@@ -178,8 +179,12 @@ def _place(run: Drive) -> None:
         )
     size = None if run.target.sends_less else snapshot.size
     watcher = UntilCanceled(run)
-    run.target.place(run.git, run.folder, snapshot, lambda sent, _: watcher.progress("placing", sent, size))
-    run.done(Step.PLACED, RunStatus.PREPARING)
+    found = run.target.place(run.git, run.folder, snapshot, lambda sent, _: watcher.progress("placing", sent, size))
+    if found.set_aside:
+        where = seen_from_here(run.target.host, run.folder.root)
+        names = ", ".join(found.set_aside)
+        watcher.say(f"Set aside in {where}, for an earlier run had changed what it is: {names}. See `amltool clean`.")
+    run.done(Step.PLACED, RunStatus.PREPARING, placed=found.placed)
 
 
 def _has_turn(run: Drive) -> bool:

@@ -56,7 +56,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     host: Host
     environment: ExecutionEnvironment
     launcher: Launcher
-    place: Callable[[Git, RunFolder, Snapshot, placing.OnWritten | None], None]
+    place: Callable[[Git, RunFolder, Snapshot, placing.OnWritten | None], placing.Placing]
     begin_place: Callable[[Git, RunFolder, Snapshot], Callable[[], None]] | None = None
     share: PurePosixPath | None
     share_in_run: PurePosixPath | None

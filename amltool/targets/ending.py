@@ -15,6 +15,7 @@ from amltool.layout import LOCK_FILE
 from amltool.run import RunRecord, RunStatus, SharedFolder, timestamp
 from amltool.targets import placing
 from amltool.targets.drive import Drive, prepared_of, read_committed
+from amltool.targets.free_folders import FreeFolder
 from amltool.targets.meanwhile import Meanwhile, share_at_end
 from amltool.targets.recording import record_of
 from amltool.targets.variables import SHARE_VARIABLE
@@ -120,8 +121,18 @@ def _free_folder(run: Drive) -> None:
     key = placing.project_key(run.git, run.request.prefix)
     with contextlib.suppress(OSError, TargetError):  # it is away just now: `clean` finds what stays
         if run.state.launched is None:  # nobody knows how much of it lies there
-            run.target.host.remove(run.folder.path)
+            placing.remove_run_folders(run.target.host, run.folder)
         elif not run.request.tracked:
             placing.mark_untracked(run.target.host, run.folder, key, timestamp())
         elif not omitted:
-            placing.release(run.target.host, run.folder, key, timestamp(), run.request.keep_run_folders)
+            _offer(run, key)
+
+
+def _offer(run: Drive, key: str) -> None:
+    """Let the next run have the folder, where it is known what was placed there; else it goes."""
+    host, folder = run.target.host, run.folder
+    if run.state.placed is None:
+        placing.remove_run_folders(host, folder)
+        return
+    free = FreeFolder(key, run.state.placed)
+    placing.release(run.git, host, folder, free, timestamp(), run.request.keep_run_folders)

@@ -32,7 +32,7 @@ from amltool.layout import (
 from amltool.snapshot import Snapshot
 from amltool.targets.drive import Target
 from amltool.targets.library import install_library
-from amltool.targets.placing import OnWritten, project_key
+from amltool.targets.placing import OnWritten, Placing, project_key
 from amltool.targets.placing_there import PlacingThere, UnheardError, make_place
 from amltool.targets.variables import inherited_there
 from amltool.tracking import travel
@@ -141,15 +141,16 @@ class Machine:
         self._placing.begin(git, folder, snapshot)
         return self._placing.withdraw
 
-    def place(self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
+    def place(self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> Placing:
         """Bring a snapshot there; as `Target.place`."""
         key = project_key(git, self._place.prefix)
         placing, self._placing = self._placing or make_place(self.host, self.tracking, key=key), None
         try:
-            placing(git, folder, snapshot, on_written)
+            done = placing(git, folder, snapshot, on_written)
         except UnheardError:  # by now somebody else may have put it there
-            make_place(self.host, self.installed, key=key)(git, folder, snapshot, on_written)
+            done = make_place(self.host, self.installed, key=key)(git, folder, snapshot, on_written)
         self._has_placed = True
+        return done
 
 
 def remote(compute: ComputeTarget, place: Place) -> Target:

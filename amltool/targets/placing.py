@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Callable
 
 import msgspec
@@ -11,18 +11,36 @@ from amltool.errors import UserError
 from amltool.files import no_space
 from amltool.git.command import Git, scrubbed_environment
 from amltool.git.snapshots import object_environment
+from amltool.history.journal import PlacedFolder
 from amltool.hosts.base import Host
-from amltool.hosts.streaming import evaluated, streaming
-from amltool.layout import HostLayout, RunFolder
+from amltool.hosts.run_folders import act, remove_run_folders, write_mark
+from amltool.layout import RunFolder
 from amltool.snapshot import Snapshot
+from amltool.targets.free_folders import FreeFolder, FreeFolders
 from amltool.tracking.placing import PlacingError, place
+from amltool.tracking.run_folders import (
+    OddError,
+    Root,
+    Taken,
+    make_folders,
+    open_run,
+    renew_work,
+    require_in_place,
+)
 
 OnWritten = Callable[[int, int], None]
 """Called with the bytes and files written since the last call."""
 
 
+class Placing(msgspec.Struct, frozen=True):
+    """What placing a snapshot came to: what to know the folder by, and what was set aside, by its name."""
+
+    placed: PlacedFolder
+    set_aside: tuple[str, ...] = ()
+
+
 class Released(msgspec.Struct, frozen=True):
-    """The mark in a finished run's folder: whose it was. Only the same project reuses it."""
+    """The mark of a finished run's folder: whose it was."""
 
     project: str
     at: str
@@ -33,67 +51,34 @@ def project_key(git: Git, prefix: str) -> str:
     return f"{git.common_dir}:{prefix}"
 
 
-def released_folders(host: Host, key: str) -> list[RunFolder]:
-    """Folders of finished runs of a project that may be reused, newest first."""
-    layout = HostLayout(host.root)
-    try:
-        names = host.names(layout.runs)
-    except FileNotFoundError:
-        return []
-    found = []
-    for name in reversed(names):
-        folder = layout.run(name)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
-            if msgspec.json.decode(host.read(folder.released), type=Released).project == key:
-                found.append(folder)
-    return found
+def claim_folder(git: Git, host: Host, key: str) -> Taken | None:
+    """The folder of a finished run for a new one to take over, as `tracking.run_folders` takes it; no other gets it."""
+    found = FreeFolders(git.layout, host).claim(key)
+    return {"run": found[0], "placed": found[1].digest, "inode": found[1].inode} if found is not None else None
 
 
-def take_over(host: Host, folder: RunFolder, key: str) -> bool:
-    """Give a new run the work folder of an older one; what does not belong is put right by placing.
-
-    The rename is what claims it: of several clients one gets it, the others go on without.
-    """
-    for released in released_folders(host, key):
-        try:
-            host.rename(released.work, folder.work)
-        except FileNotFoundError:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            host.rename(released.placed, folder.placed)
-        host.remove(released.path)
-        return True
-    return False
-
-
-def make_place_here(host: Host, prefix: str) -> Callable[[Git, RunFolder, Snapshot, OnWritten | None], None]:
+def make_place_here(host: Host, prefix: str) -> Callable[[Git, RunFolder, Snapshot, OnWritten | None], Placing]:
     """What places snapshots on this machine for the project in a folder (``prefix``) of its repository."""
 
-    def place_in_folder(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
+    def place_in_folder(
+        git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None
+    ) -> Placing:
         """Make the run's folder, with what an older run left of use, place the snapshot, and make what the run needs.
 
         Raises:
             UserError: as `place_here`, or a file is where the run needs a folder.
         """
-        try:
-            host.make_folder(folder.path)
-            if not host.exists(folder.work):
-                take_over(host, folder, project_key(git, prefix))
-        except OSError as error:
-            raise no_space(error, str(folder.path)) from error
-        place_here(git, folder, snapshot, on_written)
-        for made in (folder.outputs, folder.logs):
-            try:
-                host.make_folder(made)
-            except (FileExistsError, NotADirectoryError):
-                raise UserError(
-                    f"The snapshot holds a file named {made.name}, where the run needs a folder.", "Rename it."
-                ) from None
+        taken = None
+        if not host.exists(folder.work):
+            taken = claim_folder(git, host, project_key(git, prefix))
+        return place_here(git, folder, snapshot, on_written, taken)
 
     return place_in_folder
 
 
-def place_here(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
+def place_here(
+    git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None, taken: Taken | None = None
+) -> Placing:
     """Place a snapshot on this machine, straight from this clone's objects.
 
     Raises:
@@ -104,7 +89,20 @@ def place_here(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWr
     large_files = {path: (large.place, large.sha256, large.size) for path, large in snapshot.large_files.items()}
     files = [(file.path, file.mode, file.object_id, file.size) for file in snapshot.files]
     try:
-        place(str(folder.work), str(folder.placed), files, command, large_files, on_written)
+        with Root(os.fspath(folder.root)) as root:
+            opened = open_run(root, folder.run_id, taken)
+            try:
+                done = place(opened.work, opened.placed, files, command, large_files, on_written)
+            except OddError:
+                opened = renew_work(root, folder.run_id, opened)
+                done = place(opened.work, opened.placed, files, command, large_files, on_written)
+            taken_name = make_folders(opened.work, (folder.outputs.name, folder.logs.name))
+            if taken_name is not None:
+                raise UserError(
+                    f"The snapshot holds a file named {taken_name}, where the run needs a folder.", "Rename it."
+                )
+            require_in_place(root, folder.run_id, opened)
+            return Placing(PlacedFolder(done.digest, os.fstat(opened.work).st_ino), tuple(root.asides))
     except PlacingError as error:
         raise UserError(f"The snapshot cannot be placed: {error}.", "Put that right in the repository.") from None
     except OSError as error:
@@ -113,47 +111,32 @@ def place_here(git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWr
 
 def mark_untracked(host: Host, folder: RunFolder, key: str, at: str) -> None:
     """Note whose a folder is that holds the only trace of a run; it goes only when asked for."""
-    host.write(folder.untracked, msgspec.json.encode(Released(key, at)))
+    write_mark(host, folder, folder.untracked.name, msgspec.json.encode(Released(key, at)))
 
 
-def release(host: Host, folder: RunFolder, key: str, at: str, keep: int) -> None:
-    """Mark a finished run's folder as free for reuse, and remove all but the newest ``keep`` of the project."""
-    mark = msgspec.json.encode(Released(key, at))
-    if streaming(host) is not None:
-        for name in _release_there(host, folder, mark, keep):
-            host.remove(HostLayout(host.root).run(name).path)
-        return
-    host.write(folder.released, mark)
-    for released in released_folders(host, key)[keep:]:
-        host.remove(released.path)
-
-
-_RELEASE = """
-import json, os
-def main(mark, folder, keep):
-    runs, name = os.path.split(folder)
-    beside = os.path.join(folder, "." + os.urandom(8).hex())
-    with open(beside, "wb") as stream:
-        stream.write(mark.encode("utf-8"))
-    os.rename(beside, os.path.join(folder, "released.json"))
-    free = []
-    for each in sorted(os.listdir(runs), reverse=True):
-        try:
-            with open(os.path.join(runs, each, "released.json"), "rb") as stream:
-                if json.loads(stream.read().decode("utf-8"))["project"] == json.loads(mark)["project"]:
-                    free.append(each)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-    return free[keep:]
-"""
-
-
-def _release_there(host: Host, folder: RunFolder, mark: bytes, keep: int) -> list[str]:
-    """Mark a folder and name those that are too many: one question, where looking into each would be many.
+def release(git: Git, host: Host, folder: RunFolder, free: FreeFolder, at: str, keep: int) -> None:
+    """Offer a finished run's folder to the next run, and remove all but the newest ``keep`` of the project.
 
     Raises:
-        OSError: the disk is full, or the folder gone.
+        OSError: the disk is full, there or here, or what the run left cannot all be removed.
+        TargetError: the host does not answer.
     """
-    said = evaluated(host, _RELEASE, [mark.decode("utf-8"), str(folder.path), keep])
-    names = said if isinstance(said, list) else []  # not trusted with our folders
-    return [name for name in names if isinstance(name, str) and "/" not in name and not name.startswith(".")]
+    folders = FreeFolders(git.layout, host)
+    folders.add(folder.run_id, free)
+    older = folders.forget_older(free.project, keep)
+    mark = msgspec.json.encode(Released(free.project, at)).decode()
+    act(host, folder, {"marks": {folder.released.name: mark}, "remove": older})
+
+
+__all__ = [
+    "OnWritten",
+    "Placing",
+    "Released",
+    "claim_folder",
+    "make_place_here",
+    "mark_untracked",
+    "place_here",
+    "project_key",
+    "release",
+    "remove_run_folders",
+]

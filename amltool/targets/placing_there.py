@@ -13,12 +13,13 @@ import msgspec
 from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.git.command import Git
+from amltool.history.journal import PlacedFolder
 from amltool.hosts.base import Host
 from amltool.hosts.ssh_failures import error_of, understood
 from amltool.hosts.streaming import Stream, StreamingHost
 from amltool.layout import HostLayout, RunFolder
 from amltool.snapshot import Snapshot
-from amltool.targets.placing import OnWritten
+from amltool.targets.placing import OnWritten, Placing, claim_folder
 from amltool.targets.sending import Lacking, send
 from amltool.tracking.framing import CutError, message, read_message
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from amltool.tracking.run_folders import Taken
     from amltool.tracking.travel import Installed
 
 FLUSHED_AT = 128 << 10
@@ -35,6 +37,15 @@ LONGEST_ANSWER = 16 << 20
 """In bytes: the numbers of a million files that are lacking are 7 MB. What a machine says is not trusted to end."""
 ATTEMPTS = 3
 """What the host had may be gone or changed once it is placed; from the second time on it trusts nothing of it."""
+
+
+class _Done(msgspec.Struct, frozen=True):
+    """The last answer: how many files were written, and as `Placing`."""
+
+    files: int
+    placed: str
+    inode: int
+    asides: tuple[str, ...] = ()
 
 
 class _OvertakenError(TargetError):
@@ -48,7 +59,7 @@ class UnheardError(TargetError):
 def make_place(host: StreamingHost, tracking: Installed, *, key: str = "", python: str = "python3") -> PlacingThere:
     """What places snapshots on a host; ``tracking`` is what lies there, ``python`` its interpreter.
 
-    With a ``key`` (`placing.project_key`) the folder of a released run of that project is taken over there when the
+    With a ``key`` (`placing.project_key`) the folder of a finished run of that project is taken over there when the
     run's own ``work`` is not there yet.
     """
     command = [python, "-I", "-S", str(tracking.bootstrap), "receive"]
@@ -63,12 +74,13 @@ class PlacingThere:
         self._command = command
         self._key = key
         self._begun: tuple[RunFolder, _Conversation] | None = None
+        self._claimed: dict[RunFolder, Taken | None] = {}
 
     def begin(self, git: Git, folder: RunFolder, snapshot: Snapshot) -> None:
         """Say what a folder is to hold, and do not wait: placing it goes on from there. It may not get so far, which
         is no error."""
         conversation = self._conversation()
-        conversation.ask(message({**_request(self._host, git, folder, snapshot, self._key), "attempt": 0}))
+        conversation.ask(message({**self._request(git, folder, snapshot), "attempt": 0}))
         self._begun = folder, conversation
 
     def withdraw(self) -> None:
@@ -77,7 +89,7 @@ class PlacingThere:
             (_, conversation), self._begun = self._begun, None
             conversation.withdraw()
 
-    def __call__(self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> None:
+    def __call__(self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None) -> Placing:
         """Bring a snapshot to a run's folder, which is made, with ``outputs`` and ``logs``.
 
         Reports bytes as they went over the connection, and the files that were written once, at the end.
@@ -92,7 +104,7 @@ class PlacingThere:
         for attempt in range(ATTEMPTS):
             if answer is not None and "again" not in answer:
                 break
-            asked = asked or _request(self._host, git, folder, snapshot, self._key)
+            asked = asked or self._request(git, folder, snapshot)
             with self._conversation() as conversation:
                 conversation.ask(message({**asked, "attempt": attempt}))
                 answer = conversation.hold(git, snapshot, on_written)
@@ -102,9 +114,26 @@ class PlacingThere:
                 "Look at this clone with `git fsck`.",
             )
         with understood(self._host.name):
-            written = int(answer["files"])
+            done = msgspec.convert(answer, _Done)
         if on_written is not None:
-            on_written(0, written)
+            on_written(0, done.files)
+        return Placing(PlacedFolder(done.placed, done.inode), done.asides)
+
+    def _request(self, git: Git, folder: RunFolder, snapshot: Snapshot) -> dict[str, Any]:
+        if folder not in self._claimed:
+            self._claimed[folder] = claim_folder(git, self._host, self._key) if self._key else None
+        layout = HostLayout(self._host.root)
+        large = {path: (content.sha256, content.size) for path, content in snapshot.large_files.items()}
+        return {
+            "root": str(folder.root),
+            "run": folder.run_id,
+            "objects": str(layout.cache / "objects" / objects_folder(git)),
+            "tree": snapshot.tree,
+            "files": [(file.path, file.mode, file.object_id, file.size) for file in snapshot.files],
+            "large": large,
+            "take": self._claimed[folder],
+            "folders": [folder.outputs.name, folder.logs.name],
+        }
 
     def _go_on(
         self, git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None
@@ -129,23 +158,6 @@ class PlacingThere:
 def objects_folder(git: Git) -> str:
     """What a host's cache of this clone's objects is called."""
     return hashlib.sha256(os.fsencode(f"{os.uname().nodename}:{git.common_dir}")).hexdigest()[:16]
-
-
-def _request(host: Host, git: Git, folder: RunFolder, snapshot: Snapshot, key: str) -> dict[str, Any]:
-    layout = HostLayout(host.root)
-    large = {path: (content.sha256, content.size) for path, content in snapshot.large_files.items()}
-    return {
-        "folder": str(folder.path),
-        "work": str(folder.work),
-        "placed": str(folder.placed),
-        "objects": str(layout.cache / "objects" / objects_folder(git)),
-        "tree": snapshot.tree,
-        "files": [(file.path, file.mode, file.object_id, file.size) for file in snapshot.files],
-        "large": large,
-        "runs": str(layout.runs),
-        "key": key,
-        "folders": [folder.outputs.name, folder.logs.name],
-    }
 
 
 class _Conversation:

@@ -13,6 +13,7 @@ from amltool.files import no_space
 from amltool.hosts.base import Host
 from amltool.hosts.local import seen_from_here
 from amltool.hosts.looking import told
+from amltool.hosts.run_folders import write_mark
 from amltool.layout import HostLayout, RunFolder
 
 NEVER_STARTED_S = 7 * 24 * 3600.0
@@ -20,7 +21,7 @@ NEVER_STARTED_S = 7 * 24 * 3600.0
 
 
 class Uses(msgspec.Struct, frozen=True):
-    """What a run's folder says of what the run needs outside of it: the key of an environment, and the name of what
+    """What a run's mark says of what the run needs outside of it: the key of an environment, and the name of what
     travels with runs."""
 
     environment: str
@@ -28,7 +29,8 @@ class Uses(msgspec.Struct, frozen=True):
 
 
 class RunThere(msgspec.Struct, frozen=True):
-    """A run's folder: ``released`` and ``untracked`` say whose project's it is, where it has that mark."""
+    """A run's folder, or its marks alone: ``released`` and ``untracked`` say whose project's it is, where it has that
+    mark."""
 
     name: str
     age_s: float
@@ -71,6 +73,8 @@ class WhatLies(msgspec.Struct, frozen=True):
     runs: list[RunThere]
     libraries: list[LibraryThere]
     objects: list[ObjectsThere]
+    set_aside: list[str] = []
+    """What was not as amltool left it: paths below the root, ``runs/RUN.set-aside-…``."""
 
     def environments_in_use(self) -> set[str]:
         """The keys of the environments that runs under way were given."""
@@ -89,7 +93,8 @@ def say_what_it_uses(host: Host, folder: RunFolder, environment: str, library: P
     """
     is_there = HostLayout(host.root).libraries in library.parents  # in a container it is seen elsewhere
     try:
-        host.write(folder.uses, msgspec.json.encode(Uses(environment, library.name if is_there else "")))
+        said = msgspec.json.encode(Uses(environment, library.name if is_there else ""))
+        write_mark(host, folder, folder.uses.name, said)
     except OSError as error:
         raise no_space(error, seen_from_here(host, folder.path)) from error
 
@@ -102,4 +107,5 @@ def look(host: Host) -> WhatLies:
     """
     layout = HostLayout(host.root)
     program = (Path(__file__).parent / "scripts/what_lies.py").read_text("utf-8")
-    return told(host, "What lies", program, [layout.runs, layout.libraries, layout.objects], WhatLies)
+    folders = [layout.root, layout.runs, layout.marks, layout.libraries, layout.objects]
+    return told(host, "What lies", program, folders, WhatLies)

@@ -10,6 +10,7 @@ import tempfile
 from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, cast
 
 from .placing import GitCommand, answers_of, remove_tree
+from .run_folders import FILE_FLAGS
 
 MOST_PACKS = 20
 """More packs than this become one; each placing that sends something makes at least one."""
@@ -23,6 +24,8 @@ _FULL_SAID = {
     b"Disk quota exceeded": errno.EDQUOT,
 }
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+Opener = Callable[[], int]
+"""Opens a file for reading; gives its descriptor."""
 _PARTIAL = "tmp_"
 """What a file is called that is not whole yet, by Git and by us."""
 
@@ -53,6 +56,10 @@ class BlobFiles:
     def path(self, name: str) -> str:
         """Where a file of this name lies, if it is here."""
         return os.path.join(self.folder, name[:2], name[2:])
+
+    def opener(self, name: str) -> Opener:
+        """What opens the file of this name."""
+        return lambda: os.open(self.path(name), FILE_FLAGS)
 
     def present(self, names: Iterable[str]) -> Set[str]:
         """Which of these are here."""
@@ -97,10 +104,10 @@ class BlobFiles:
 
 
 @contextlib.contextmanager
-def answers_from(files: Mapping[str, str], names: Sequence[str], git: GitCommand) -> Iterator[Any]:
-    """What `placing.place` reads blobs from: files, and Git for those of which there is none."""
+def answers_from(files: Mapping[str, Opener], names: Sequence[str], git: GitCommand) -> Iterator[Any]:
+    """What `placing.place` reads blobs from: what opens a file, and Git for those of which there is none."""
     with answers_of(git, [name for name in names if name not in files]) as elsewhere:
-        answers = _Answers((files.get(name, "") for name in names), elsewhere)
+        answers = _Answers((files.get(name) for name in names), elsewhere)
         try:
             yield answers
         finally:
@@ -108,20 +115,19 @@ def answers_from(files: Mapping[str, str], names: Sequence[str], git: GitCommand
 
 
 class _Answers:
-    """Files, one after the other, in the form of ``git cat-file --batch``; for no path, what that says itself."""
+    """Files, one after the other, in the form of ``git cat-file --batch``; for no file, what that says itself."""
 
-    def __init__(self, paths: Iterator[str], elsewhere: Any) -> None:
-        self._paths = paths
+    def __init__(self, openers: Iterator[Optional[Opener]], elsewhere: Any) -> None:
+        self._openers = openers
         self._elsewhere = elsewhere
         self._file: Any = None
 
     def readline(self) -> bytes:
         self.close()
-        path = next(self._paths)
-        if not path:
+        opener = next(self._openers)
+        if opener is None:
             return cast(bytes, self._elsewhere.readline())
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
-        self._file = os.fdopen(handle, "rb", buffering=0)
+        self._file = os.fdopen(opener(), "rb", buffering=0)
         return b"- blob %d\n" % os.fstat(self._file.fileno()).st_size
 
     def read(self, size: int) -> bytes:

@@ -13,25 +13,29 @@ import fcntl
 import json
 import os
 import zlib
+from functools import partial
 from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
 from .kept_blobs import (
     OLDEST_GIT,
     BlobFiles,
     NotWhatItSaysError,
+    Opener,
     PackedBlobs,
     answers_from,
     blob_hash,
     content_hash,
     git_version,
-    names_in,
 )
 from .placing import LINK_MODE, File, remove_tree, untouched
+from .run_folders import FILE_FLAGS, PLACED, WORK, Folders, Mark, Root, open_folder
 
 KEPT_TREES = 5
 """So many of the trees that were placed last stay whole."""
 LOOKED_THROUGH = 10
 """The folders of so many runs are looked through for what was placed there."""
+LARGEST_LOOKED_INTO = 1 << 26
+"""In bytes, of what a run's mark notes of its files."""
 MOVED_FROM = 64 << 10
 """A blob from this size on that came by itself is kept in the run's folder only."""
 SPARE = 64 << 20
@@ -43,7 +47,7 @@ class KeptObjects:
 
     def __init__(self, folder: str, digits: int) -> None:
         self.folder = folder
-        self._in_runs: Dict[str, str] = {}
+        self._in_runs: Dict[str, Opener] = {}
         self._incoming: Optional[BlobFiles] = None
         self._received: Dict[str, str] = {}
         self.large = BlobFiles(os.path.join(folder, "large"), content_hash)
@@ -64,7 +68,7 @@ class KeptObjects:
         """What `placing.place` reads blobs from."""
         found = dict(self._in_runs)
         for files in self._files():
-            found.update((object_id, files.path(object_id)) for object_id in files.present(ids))
+            found.update((object_id, files.opener(object_id)) for object_id in files.present(ids))
         return answers_from(found, ids, self.packs.command)
 
     def take_large_in(self, folder: str) -> None:
@@ -78,15 +82,22 @@ class KeptObjects:
     def _files(self) -> List[BlobFiles]:
         return [self.files] if self._incoming is None else [self.files, self._incoming]
 
-    def look_in_runs(self, runs: str, ids: Set[str]) -> Set[str]:
-        """Which blobs lie untouched in the folders of other runs; there they are read from when they are placed."""
-        for run in sorted(names_in(runs), reverse=True)[:LOOKED_THROUGH]:
+    def look_in_runs(self, root: Root, ids: Set[str]) -> Set[str]:
+        """Which blobs lie untouched in the folders of other runs; there they are read from when they are placed.
+
+        Nothing there is believed: a blob whose content is another is found out when it is placed.
+        """
+        for run in sorted(os.listdir(root.runs), reverse=True)[:LOOKED_THROUGH]:
             if not ids - set(self._in_runs):
                 break
-            folder = os.path.join(runs, run)
-            found = untouched(os.path.join(folder, "work"), os.path.join(folder, "placed.json"))
+            try:
+                work = root.keep(open_folder(WORK, root.keep(open_folder(run, root.runs))))
+                mark = Mark(root.keep(open_folder(run, root.marks)), PLACED)
+            except OSError:
+                continue
+            found = untouched(work, mark, LARGEST_LOOKED_INTO)
             for object_id in ids & set(found):
-                self._in_runs.setdefault(object_id, found[object_id])
+                self._in_runs.setdefault(object_id, partial(_open_below, work, found[object_id]))
         return ids & set(self._in_runs)
 
     def receive(self, object_id: str, size: int, blocks: Iterable[bytes]) -> None:
@@ -191,6 +202,15 @@ class KeptObjects:
             return found[what] if what == "files" else [sha256 for sha256, _ in found[what].values()]
         except (OSError, ValueError, KeyError, zlib.error):
             return []
+
+
+def _open_below(work: int, path: str) -> int:
+    head, _, name = path.rpartition("/")
+    folders = Folders(work)
+    try:
+        return os.open(name, FILE_FLAGS, dir_fd=folders.at(head))
+    finally:
+        folders.close()
 
 
 def _lock(lock: int, kind: int, wait: bool = False) -> bool:

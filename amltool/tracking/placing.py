@@ -2,7 +2,8 @@
 
 A folder that an earlier run left is brought to the next snapshot by writing only what differs. What is kept was
 verified: its stat data (change time included, which no program can set) is that of the moment it was written, as Git's
-own index does it; a file changed in the same clock tick is read again (Git calls it racily clean).
+own index does it; a file changed in the same clock tick is read again (Git calls it racily clean). Every folder is a
+descriptor: a link that takes the place of one leads nowhere.
 """
 
 import contextlib
@@ -19,7 +20,6 @@ from typing import (
     ContextManager,
     Dict,
     Iterator,
-    List,
     Mapping,
     NamedTuple,
     Optional,
@@ -28,6 +28,17 @@ from typing import (
     Tuple,
     Union,
     cast,
+)
+
+from .run_folders import (
+    FILE_FLAGS,
+    LARGEST_PLACED,
+    NEW_FLAGS,
+    Folders,
+    Mark,
+    OddError,
+    is_odd,
+    remove,
 )
 
 LINK_MODE = 0o120000
@@ -46,6 +57,10 @@ Seen = Tuple[int, int, int, int, int]
 Known = Dict[str, Tuple[int, str, Any, bool]]
 
 
+Placed = NamedTuple("Placed", [("files", int), ("bytes", int), ("digest", str)])
+"""How many files were written, how many bytes they hold, and the SHA-256 of what was noted of all."""
+
+
 class PlacingError(Exception):
     """The snapshot cannot be placed; says why."""
 
@@ -55,24 +70,25 @@ class BlobError(PlacingError):
 
 
 def place(
-    work: str,
-    placed: str,
+    work: int,
+    placed: Mark,
     files: Sequence[File],
     git: Union[GitCommand, Blobs],
     large_files: Optional[Mapping[str, Large]] = None,
     progress: Optional[Callable[[int, int], None]] = None,
     ready: Optional[Mapping[str, str]] = None,
-) -> Tuple[int, int]:
-    """Make ``work`` hold exactly ``files`` and note in the file ``placed`` what was written.
+) -> Placed:
+    """Make the folder ``work`` hold exactly ``files`` and note in ``placed`` what was written.
 
     ``files`` is a sequence of (path, mode, blob id, size in bytes); ``git`` a pair of (command line prefix up to the
     word ``git`` and its options, environment), or what answers in Git's place. ``large_files`` maps a path to (file,
     sha256, size) where the content of a Git LFS pointer lies. ``progress`` is called with the bytes and files written
     since the last call. ``ready`` maps a blob id to a file on the same file system that was seen to hold just that: it
-    is moved into its place, not copied. Returns (files written, bytes written).
+    is moved into its place, not copied.
 
     Raises:
         PlacingError: an object is missing or is not what its id says, or two names clash on this file system.
+        OddError: what lies in the folder cannot be brought in order.
         OSError: the disk is full, or a name is too long for it.
     """
     wanted = {path: (mode, object_id, size) for path, mode, object_id, size in files}
@@ -80,15 +96,15 @@ def place(
     missing = [entry for entry in files if entry[0] not in kept]
     written = _write(work, missing, git, _Sources(large_files or {}, ready or {}), folders, progress)
     kept.update(written)
-    _write_placed(placed, wanted, kept)
-    return len(missing), sum(entry[3] for entry in missing)
+    digest = _write_placed(placed, wanted, kept)
+    return Placed(len(missing), sum(entry[3] for entry in missing), digest)
 
 
-def keep(work: str, placed: str, files: Sequence[File], large_files: Optional[Mapping[str, Large]] = None) -> Set[str]:
+def keep(work: int, placed: Mark, files: Sequence[File], large_files: Optional[Mapping[str, Large]] = None) -> Set[str]:
     """Clear away what does not belong; give the paths of ``files`` that are right already. Noted, as by `place`.
 
     Raises:
-        OSError: something in the way cannot be removed.
+        OddError: something in the way cannot be removed.
     """
     wanted = {path: (mode, object_id, size) for path, mode, object_id, size in files}
     kept, _ = _begin(work, placed, wanted, large_files or {})
@@ -97,54 +113,67 @@ def keep(work: str, placed: str, files: Sequence[File], large_files: Optional[Ma
 
 
 def _begin(
-    work: str, placed: str, wanted: Wanted, large_files: Mapping[str, Large]
+    work: int, placed: Mark, wanted: Wanted, large_files: Mapping[str, Large]
 ) -> Tuple[Dict[str, Seen], Set[str]]:
-    os.makedirs(work, exist_ok=True)
-    known = _read_placed(placed)
-    if os.path.lexists(placed):
-        os.unlink(placed)
-    return _keep(work, wanted, known, large_files)
-
-
-def _read_placed(placed: str) -> Known:
+    known = _known(placed.read(LARGEST_PLACED))
+    placed.remove()
     try:
-        with open(placed, "rb") as stream:
-            state = os.fstat(stream.fileno())
-            content = json.loads(stream.read().decode("utf-8"))
+        return _keep(work, wanted, known, large_files)
+    except OddError:
+        raise
+    except OSError as error:
+        raise (OddError(error.errno, error.strerror, error.filename) if is_odd(error) else error) from None
+
+
+def _known(noted: Optional[Tuple[bytes, int]]) -> Known:
+    if noted is None:
+        return {}
+    try:
+        content = json.loads(noted[0].decode("utf-8"))
         if content.get("v") != 1:
             return {}
         tick = content["tick"]
         # The tick is the change time of a file made after the last one was written: what has an older
         # change time was not touched since, what has the same one may have been.
-        if tick > state.st_ctime_ns:
+        if tick > noted[1]:
             return {}
         return {
             path: (mode, object_id, tuple(seen), seen[1] < tick) for path, mode, object_id, seen in content["files"]
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return {}
 
 
-def untouched(work: str, placed: str) -> Dict[str, str]:
-    """Blob id -> file, of what lies as it was placed by all that its stat data says; links are not among them."""
+def untouched(work: int, placed: Mark, largest: int) -> Dict[str, str]:
+    """Blob id -> path in ``work``, of what lies as it was placed by all that its stat data says; no links.
+
+    A note of more than ``largest`` bytes tells nothing.
+    """
     found = {}
-    for path, (mode, object_id, seen, _) in _read_placed(placed).items():
-        full = os.path.join(work, path)
-        try:
-            if mode != LINK_MODE and _seen(os.lstat(full)) == seen and os.access(full, os.R_OK):
-                found[object_id] = full
-        except OSError:
-            continue
+    folders = Folders(work)
+    try:
+        for path, (mode, object_id, seen, _) in _known(placed.read(largest)).items():
+            head, _, name = path.rpartition("/")
+            try:
+                folder = folders.at(head)
+                state = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if mode != LINK_MODE and _seen(state) == seen and os.access(name, os.R_OK, dir_fd=folder):
+                    found[object_id] = path
+            except (OSError, ValueError, TypeError):
+                continue
+    finally:
+        folders.close()
     return found
 
 
-def _write_placed(placed: str, wanted: Wanted, kept: Mapping[str, Seen]) -> None:
-    beside = placed + ".tmp"
-    with open(beside, "wb") as stream:
+def _write_placed(placed: Mark, wanted: Wanted, kept: Mapping[str, Seen]) -> str:
+    """The SHA-256 of what was noted."""
+    with placed.writing() as stream:
         tick = os.fstat(stream.fileno()).st_ctime_ns
         files = [[path, mode, object_id, kept[path]] for path, (mode, object_id, _) in wanted.items()]
-        stream.write(json.dumps({"v": 1, "tick": tick, "files": files}, separators=(",", ":")).encode("ascii"))
-    os.rename(beside, placed)
+        content = json.dumps({"v": 1, "tick": tick, "files": files}, separators=(",", ":")).encode("ascii")
+        stream.write(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _seen(state: os.stat_result) -> Seen:
@@ -153,7 +182,7 @@ def _seen(state: os.stat_result) -> Seen:
 
 
 def _keep(
-    work: str, wanted: Wanted, known: Known, large_files: Mapping[str, Large]
+    work: int, wanted: Wanted, known: Known, large_files: Mapping[str, Large]
 ) -> Tuple[Dict[str, Seen], Set[str]]:
     """Remove what does not belong; give the paths that are right already with their stat data, and the folders."""
     kept = {}  # type: Dict[str, Seen]
@@ -163,32 +192,39 @@ def _keep(
         while head not in needed:
             needed.add(head)
             head = head.rpartition("/")[0]
-    folders = {""}
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        full = os.path.join(work, folder) if folder else work
-        for entry in _entries(full):
-            path = folder + "/" + entry.name if folder else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if path in needed:
-                    if entry.stat(follow_symlinks=False).st_mode & 0o700 != 0o700:
-                        os.chmod(entry.path, 0o700)
-                    folders.add(path)
-                    pending.append(path)
+    present = {""}
+    folders = Folders(work)
+    try:
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            within = folders.at(folder)
+            for name in os.listdir(within):
+                path = folder + "/" + name if folder else name
+                state = os.stat(name, dir_fd=within, follow_symlinks=False)
+                if stat.S_ISDIR(state.st_mode):
+                    if path in needed:
+                        present.add(path)
+                        pending.append(path)
+                    else:
+                        remove(name, within)
+                elif path in wanted and _is_right(
+                    (within, name), state, wanted[path], known.get(path), large_files.get(path)
+                ):
+                    kept[path] = _seen(state)
                 else:
-                    remove_tree(entry.path)
-                continue
-            state = entry.stat(follow_symlinks=False)
-            if path in wanted and _is_right(entry.path, state, wanted[path], known.get(path), large_files.get(path)):
-                kept[path] = _seen(state)
-            else:
-                _with_access(full, os.unlink, entry.path)
-    return kept, folders
+                    os.unlink(name, dir_fd=within)
+    finally:
+        folders.close()
+    return kept, present
 
 
 def _is_right(
-    path: str, state: os.stat_result, wanted: Tuple[int, str, int], known: Any, large: Optional[Large]
+    place: Tuple[int, str],
+    state: os.stat_result,
+    wanted: Tuple[int, str, int],
+    known: Any,
+    large: Optional[Large],
 ) -> bool:
     mode, object_id, size = wanted
     if known is None or known[0] != mode or known[1] != object_id:
@@ -199,13 +235,14 @@ def _is_right(
         return True
     if large is not None or state.st_size != size:
         return False
+    within, name = place
     hashed = _blob_hash(object_id, size)
     if stat.S_ISLNK(state.st_mode):
-        hashed.update(os.readlink(os.fsencode(path)))
+        hashed.update(os.readlink(os.fsencode(name), dir_fd=within))
         return bool(hashed.hexdigest() == object_id)
     if not stat.S_ISREG(state.st_mode):
         return False
-    with open(path, "rb") as stream:
+    with os.fdopen(os.open(name, FILE_FLAGS, dir_fd=within), "rb") as stream:
         for block in iter(lambda: stream.read(CHUNK), b""):
             hashed.update(block)
     return bool(hashed.hexdigest() == object_id)
@@ -228,26 +265,33 @@ class _Sources(NamedTuple):
 
 
 def _write(
-    work: str,
+    work: int,
     missing: Sequence[File],
     git: Union[GitCommand, Blobs],
     sources: _Sources,
-    folders: Set[str],
+    present: Set[str],
     progress: Optional[Callable[[int, int], None]],
 ) -> Dict[str, Seen]:
     seen = {}  # type: Dict[str, Seen]
-    with answers_of(git, [entry[2] for entry in missing if not sources.has(entry)]) as answers:
-        for path, mode, object_id, size in missing:
-            _make_folders(work, path, folders)
-            if path in sources.large:
-                state = _write_large(work, path, mode, sources.large[path])
-            elif object_id in sources.ready:
-                state = _move(sources.ready[object_id], work, path, mode)
-            else:
-                state = _write_blob(answers, work, path, mode, object_id, size)
-            seen[path] = _seen(state)
-            if progress is not None:
-                progress(size, 1)
+    folders = Folders(work)
+    try:
+        with answers_of(git, [entry[2] for entry in missing if not sources.has(entry)]) as answers:
+            for entry in missing:
+                path, mode, object_id, size = entry
+                head, _, name = path.rpartition("/")
+                _make_folders(folders, head, present)
+                place = _Place(path, folders.at(head), name)
+                if path in sources.large:
+                    state = _write_large(place, mode, sources.large[path])
+                elif object_id in sources.ready:
+                    state = _move(sources.ready[object_id], place, mode)
+                else:
+                    state = _write_blob(answers, place, entry)
+                seen[path] = _seen(state)
+                if progress is not None:
+                    progress(size, 1)
+    finally:
+        folders.close()
     return seen
 
 
@@ -290,37 +334,41 @@ def _start_reader(git: GitCommand, requests: Any) -> Any:
     return process
 
 
-def _make_folders(work: str, path: str, folders: Set[str]) -> None:
-    head = path.rpartition("/")[0]
-    if head in folders:
+def _make_folders(folders: Folders, head: str, present: Set[str]) -> None:
+    if head in present:
         return
-    _make_folders(work, head, folders)
+    above, _, name = head.rpartition("/")
+    _make_folders(folders, above, present)
     try:
-        os.mkdir(os.path.join(work, head))
+        os.mkdir(name, dir_fd=folders.at(above))
     except FileExistsError:
         raise PlacingError(_clash(head)) from None
-    folders.add(head)
+    present.add(head)
 
 
 def _clash(path: str) -> str:
     return "%r stands in this commit twice, in names that are one on this file system" % (path,)
 
 
-def _write_blob(answers: Any, work: str, path: str, mode: int, object_id: str, size: int) -> os.stat_result:
+_Place = NamedTuple("_Place", [("path", str), ("within", int), ("name", str)])
+"""Where a file is to be written: its path, for messages, and its folder and name."""
+
+
+def _write_blob(answers: Any, place: _Place, entry: File) -> os.stat_result:
+    path, mode, object_id, size = entry
     header = answers.readline().split()
     if len(header) != 3 or header[1] != b"blob":
         raise BlobError("the object %s of %r is missing from the repository" % (object_id, path))
     if int(header[2]) != size:
         raise BlobError("the object %s of %r has another size than Git said" % (object_id, path))
     hashed = _blob_hash(object_id, size)
-    full = os.path.join(work, path)
     if mode == LINK_MODE:
         content = answers.read(size)
         hashed.update(content)
-        _create(lambda: os.symlink(content, os.fsencode(full)), path)
-        state = os.lstat(full)
+        _create(lambda: os.symlink(content, os.fsencode(place.name), dir_fd=place.within), path)
+        state = os.stat(place.name, dir_fd=place.within, follow_symlinks=False)
     else:
-        handle = _create(lambda: os.open(full, _NEW, 0o777 if mode == EXECUTABLE_MODE else 0o666), path)
+        handle = _create(lambda: _new(place, mode), path)
         try:
             left = size
             while left:
@@ -339,7 +387,8 @@ def _write_blob(answers: Any, work: str, path: str, mode: int, object_id: str, s
     return state
 
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+def _new(place: _Place, mode: int) -> int:
+    return os.open(place.name, NEW_FLAGS, 0o777 if mode == EXECUTABLE_MODE else 0o666, dir_fd=place.within)
 
 
 def _create(make: Callable[[], Any], path: str) -> Any:
@@ -351,13 +400,20 @@ def _create(make: Callable[[], Any], path: str) -> Any:
         raise
 
 
-def _move(source: str, work: str, path: str, mode: int) -> os.stat_result:
-    full = os.path.join(work, path)
-    if os.path.lexists(full):
-        raise PlacingError(_clash(path))
-    os.rename(source, full)
-    os.chmod(full, (0o777 if mode == EXECUTABLE_MODE else 0o666) & ~_mask())
-    return os.lstat(full)
+def _move(source: str, place: _Place, mode: int) -> os.stat_result:
+    try:
+        os.stat(place.name, dir_fd=place.within, follow_symlinks=False)
+        raise PlacingError(_clash(place.path))
+    except FileNotFoundError:
+        os.rename(source, place.name, dst_dir_fd=place.within)
+    handle = os.open(place.name, FILE_FLAGS, dir_fd=place.within)
+    try:
+        if os.fstat(handle).st_nlink > 1:
+            raise OddError(errno.EMLINK, "it has another name as well", place.path)
+        os.fchmod(handle, (0o777 if mode == EXECUTABLE_MODE else 0o666) & ~_mask())
+        return os.fstat(handle)
+    finally:
+        os.close(handle)
 
 
 def _mask() -> int:
@@ -366,13 +422,12 @@ def _mask() -> int:
     return mask
 
 
-def _write_large(work: str, path: str, mode: int, large: Large) -> os.stat_result:
-    place, sha256, size = large
-    full = os.path.join(work, path)
+def _write_large(place: _Place, mode: int, large: Large) -> os.stat_result:
+    source, sha256, size = large
     hashed = hashlib.sha256()
-    handle = _create(lambda: os.open(full, _NEW, 0o777 if mode == EXECUTABLE_MODE else 0o666), path)
+    handle = _create(lambda: _new(place, mode), place.path)
     try:
-        with open(place, "rb") as stream:
+        with open(source, "rb") as stream:
             for block in iter(lambda: stream.read(CHUNK), b""):
                 hashed.update(block)
                 _write_all(handle, block)
@@ -380,7 +435,7 @@ def _write_large(work: str, path: str, mode: int, large: Large) -> os.stat_resul
     finally:
         os.close(handle)
     if hashed.hexdigest() != sha256 or state.st_size != size:
-        raise BlobError("the Git LFS content of %r is damaged: run `git lfs fsck`" % (path,))
+        raise BlobError("the Git LFS content of %r is damaged: run `git lfs fsck`" % (place.path,))
     return state
 
 
@@ -392,33 +447,8 @@ def _write_all(handle: int, block: bytes) -> None:
 
 def remove_tree(path: str) -> None:
     """Remove a folder and all below it, never following a link, whatever modes its folders were given."""
-    pending = [path]
-    folders = []
-    while pending:
-        folder = pending.pop()
-        folders.append(folder)
-        for entry in _entries(folder):
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
-            else:
-                _with_access(folder, os.unlink, entry.path)
-    for folder in reversed(folders):
-        _with_access(os.path.dirname(folder), os.rmdir, folder)
-
-
-def _entries(folder: str) -> List[Any]:
+    within = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except PermissionError:
-        os.chmod(folder, 0o700)
-    with os.scandir(folder) as entries:
-        return list(entries)
-
-
-def _with_access(folder: str, action: Callable[[str], Any], path: str) -> None:
-    try:
-        action(path)
-    except PermissionError:
-        os.chmod(folder, 0o700)
-        action(path)
+        remove(os.path.basename(path), within)
+    finally:
+        os.close(within)

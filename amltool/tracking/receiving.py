@@ -9,33 +9,44 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import select
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .framing import CutError, Read, message, read_contents, read_message
-from .kept_blobs import NotWhatItSaysError, names_in
+from .kept_blobs import NotWhatItSaysError
 from .kept_objects import KeptObjects
-from .placing import BlobError, File, Large, PlacingError, keep, place, remove_tree
+from .placing import BlobError, File, Large, Placed, PlacingError, keep, place
+from .run_folders import (
+    MARKS,
+    OddError,
+    Opened,
+    Root,
+    Taken,
+    make_folders,
+    open_run,
+    renew_work,
+    require_in_place,
+)
 
 SET_PIPE_SIZE, PIPE_SIZE = 1031, 1 << 20
 """F_SETPIPE_SZ of Linux: what sshd writes in small pieces is read in large ones: fewer switches."""
 IDLE_S = 60.0
 """Who says nothing for so long is gone, and the connection does not know it yet."""
 
+INCOMING, ATTEMPT = "incoming", "placing.attempt"
+"""Names beside a run's marks: what came of its snapshot, and which attempt to place it is the newest."""
+
 Request = NamedTuple(
     "Request",
     [
-        ("folder", str),  # of the run, which holds the two below
-        ("work", str),
-        ("placed", str),
+        ("root", str),
+        ("run", str),
         ("objects", str),  # the cache
         ("tree", str),
         ("files", Sequence[File]),
         ("large", Mapping[str, Sequence[Any]]),  # path -> SHA-256, size
-        ("runs", str),  # where to look for a released folder to take over
-        ("key", str),  # whose; empty: take none over
+        ("take", Optional[Taken]),  # a released folder to take over
         ("folders", Sequence[str]),  # to make below `work` when all is placed
         ("attempt", int),  # from 0
     ],
@@ -55,8 +66,7 @@ def receive(read: Read, write: Any) -> None:
             try:
                 _serve(request, kept, read, write)
             except (BlobError, FileNotFoundError, FileExistsError) as error:
-                places = (request.objects, request.runs or request.objects)
-                if isinstance(error, OSError) and not str(error.filename).startswith(places):
+                if isinstance(error, OSError) and not _is_of_what_lay_here(error, request):
                     raise
                 if request.attempt:  # not only because somebody threw it away, or a run changed its files, meanwhile
                     kept.discard()
@@ -73,6 +83,12 @@ def receive(read: Read, write: Any) -> None:
         write(message({"errno": name, "strerror": error.strerror or str(error), "path": place_of_it}))
 
 
+def _is_of_what_lay_here(error: OSError, request: Request) -> bool:
+    """Return True if what was to be read is gone: by its path in the cache, or its name in the folder of a run."""
+    name = str(error.filename)
+    return name.startswith(request.objects) or "/" not in name
+
+
 def _serve(request: Request, kept: KeptObjects, read: Read, write: Any) -> None:
     files: List[Any] = [tuple(file) for file in request.files]
     if tree_id(files) != request.tree:
@@ -80,25 +96,49 @@ def _serve(request: Request, kept: KeptObjects, read: Read, write: Any) -> None:
     large: Dict[str, Large] = {
         path: (kept.large.path(sha256), sha256, size) for path, (sha256, size) in request.large.items()
     }
-    with _held(request.folder):
-        attempt = _begin(request)
-        right = keep(request.work, request.placed, files, large)
-    incoming = os.path.join(request.folder, "incoming")
-    kept.take_large_in(incoming)
-    lacking = _lacking(request, kept, large, right)
-    write(message(lacking))
-    if lacking["blobs"] or lacking["large"]:
-        _take_in(kept, read)
-    with _held(request.folder):
-        _require_newest(request, attempt)
-        count, size = place(request.work, request.placed, files, kept.answers, large, ready=kept.ready(files))
-        _make_folders(request)
-        _end(request)
-        remove_tree(incoming)
-    write(message({"files": count, "bytes": size}))
+    with Root(request.root) as root:
+        with _held(root, request):
+            attempt = _begin(request, root)
+            opened = open_run(root, request.run, request.take)
+            try:
+                right = keep(opened.work, opened.placed, files, large)
+            except OddError:
+                opened, right = renew_work(root, request.run, opened), set()
+        kept.take_large_in(os.path.join(request.root, MARKS, request.run, INCOMING))
+        lacking = _lacking(request, kept, root, large, right)
+        write(message(lacking))
+        if lacking["blobs"] or lacking["large"]:
+            _take_in(kept, read)
+        with _held(root, request):
+            _require_newest(request, root, attempt)
+            placed = place(opened.work, opened.placed, files, kept.answers, large, ready=kept.ready(files))
+            _finish(request, root, opened)
+        write(message(_answer(placed, opened, root)))
 
 
-def _lacking(request: Request, kept: KeptObjects, large: Mapping[str, Large], right: Set[str]) -> Dict[str, Any]:
+def _finish(request: Request, root: Root, opened: Opened) -> None:
+    taken_name = make_folders(opened.work, request.folders)
+    if taken_name is not None:
+        raise PlacingError("it holds a file named %s, where the run needs a folder" % taken_name)
+    require_in_place(root, request.run, opened)
+    for name in (ATTEMPT, INCOMING):
+        root.mark(request.run, name).remove()
+
+
+def _answer(placed: Placed, opened: Opened, root: Root) -> Dict[str, Any]:
+    inode = os.fstat(opened.work).st_ino
+    return {
+        "files": placed.files,
+        "bytes": placed.bytes,
+        "placed": placed.digest,
+        "inode": inode,
+        "asides": root.asides,
+    }
+
+
+def _lacking(
+    request: Request, kept: KeptObjects, root: Root, large: Mapping[str, Large], right: Set[str]
+) -> Dict[str, Any]:
     """What has to be sent: numbers of files (the first with each blob), what is here of them that may be like them."""
     files = request.files
     first: Dict[str, int] = {}
@@ -106,8 +146,8 @@ def _lacking(request: Request, kept: KeptObjects, large: Mapping[str, Large], ri
         if path not in right and path not in large:
             first.setdefault(object_id, number)
     present = kept.present(first)
-    if len(present) < len(first):
-        present |= kept.look_in_runs(request.runs, set(first) - present)
+    if len(present) < len(first) and not request.attempt:  # what is not what it says there is not asked twice
+        present |= kept.look_in_runs(root, set(first) - present)
     numbers = [number for object_id, number in first.items() if object_id not in present]
     names = {large[path][1] for path in large if path not in right}
     earlier = kept.earlier(files[number][0] for number in numbers) if numbers else {}
@@ -157,78 +197,32 @@ def _folder_id(level: Dict[bytes, Any], algorithm: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _held(folder: str) -> Iterator[None]:
+def _held(root: Root, request: Request) -> Iterator[None]:
     """One of us at a time works on a run's folder."""
-    os.makedirs(folder, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    handle = root.own(request.run, root.marks)
     try:
         with contextlib.suppress(OSError):  # a file system without locks: then the attempt's own name has to do
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
 
 
-def _attempt_file(request: Request) -> str:
-    return os.path.join(request.folder, "placing.attempt")
-
-
-def _begin(request: Request) -> str:
+def _begin(request: Request, root: Root) -> bytes:
     """Leave the name of this attempt; a later one replaces it, and a run that was started is never touched again."""
-    if os.path.lexists(os.path.join(request.folder, "start.json")):
+    folder = root.own(request.run, root.runs)
+    with contextlib.suppress(FileNotFoundError):
+        os.stat("start.json", dir_fd=folder, follow_symlinks=False)
         raise PlacingError("the run was started already")
-    if request.key and not os.path.lexists(request.work):
-        _take_over(request)
-    attempt = os.urandom(16).hex()
-    with open(_attempt_file(request), "w") as stream:
-        stream.write(attempt)
+    attempt = os.urandom(16).hex().encode("ascii")
+    root.mark(request.run, ATTEMPT).write(attempt)
     return attempt
 
 
-def _require_newest(request: Request, attempt: str) -> None:
-    try:
-        with open(_attempt_file(request)) as stream:
-            newest = stream.read() == attempt
-    except FileNotFoundError:
-        newest = False
-    if not newest:
+def _require_newest(request: Request, root: Root, attempt: bytes) -> None:
+    if root.read_mark(request.run, ATTEMPT) != attempt:
         raise OvertakenError
-
-
-def _end(request: Request) -> None:
-    os.unlink(_attempt_file(request))
-
-
-def _take_over(request: Request) -> None:
-    """The rename of its work folder is what claims a released run's folder: of several one gets it."""
-    for name in sorted(names_in(request.runs), reverse=True):
-        released = os.path.join(request.runs, name)
-        if _owner(released) != request.key:
-            continue
-        try:
-            os.rename(os.path.join(released, os.path.basename(request.work)), request.work)
-        except OSError:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(os.path.join(released, os.path.basename(request.placed)), request.placed)
-        remove_tree(released)
-        return
-
-
-def _owner(folder: str) -> Optional[str]:
-    try:
-        with open(os.path.join(folder, "released.json"), "rb") as stream:
-            return str(json.loads(stream.read().decode("utf-8"))["project"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _make_folders(request: Request) -> None:
-    for name in request.folders:
-        try:
-            os.makedirs(os.path.join(request.work, name), exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise PlacingError("it holds a file named %s, where the run needs a folder" % name) from None
 
 
 def _tidy_apart(request: Request, kept: KeptObjects, lock: int) -> None:

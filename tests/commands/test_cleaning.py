@@ -182,9 +182,10 @@ def test_what_cannot_go_is_told_and_the_rest_goes(
     amltool(clone, "submit", "waits.py", "--target", "docker", "--detach")
     wait_until(lambda: "begun" in amltool(clone, "logs", "@").stdout)
     assert images(folder) == []
-    runs = [said.parent for said in isolated_home.glob(".amltool/runs/*/uses.json")]
-    for run in runs:
-        (run / "uses.json").unlink()
+    marks = [said.parent for said in isolated_home.glob(".amltool/marks/*/uses.json")]
+    runs = [isolated_home / ".amltool/runs" / mark.name for mark in marks]
+    for mark in marks:
+        (mark / "uses.json").unlink()
 
     done = amltool(folder, *ENVIRONMENTS, "--yes")
 

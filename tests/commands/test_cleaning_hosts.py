@@ -42,13 +42,19 @@ def environment(root: Path) -> Path:
 
 
 def run_of_another_clone(root: Path, *marks: str, name: str = SECOND_RUN, **uses: str) -> Path:
-    folder = root / "runs" / name
-    folder.mkdir(parents=True)
+    folder, own = root / "runs" / name, root / "marks" / name
+    for made in (folder, own):
+        made.mkdir(parents=True)
     if uses:
-        (folder / "uses.json").write_text(json.dumps(uses))
+        (own / "uses.json").write_text(json.dumps(uses))
     for mark in marks:
-        (folder / f"{mark}.json").write_text('{"project": "/elsewhere/.git:", "at": "2026"}')
+        place = folder if mark in ("start", "exit") else own
+        (place / f"{mark}.json").write_text('{"project": "/elsewhere/.git:", "at": "2026"}')
     return folder
+
+
+def marks_of(folder: Path) -> Path:
+    return folder.parents[1] / "marks" / folder.name
 
 
 def found(project: Path, *options: str) -> list[tuple[str, str]]:
@@ -83,15 +89,15 @@ def test_a_run_that_never_started_does_not_hold_an_environment_for_good(
 ) -> None:
     folder = run_of_another_clone(root, environment=KEY)
     assert found(project) == []
-    age(folder / "uses.json", NEVER_STARTED_S + 60)
+    age(marks_of(folder) / "uses.json", NEVER_STARTED_S + 60)
     assert found(project) == [("environment", KEY)]
 
 
 def test_folders_of_other_clones_and_damaged_marks_are_left_alone(project: Path, root: Path) -> None:
     run_of_another_clone(root, "start", "exit", "released")
     odd = run_of_another_clone(root, name=os.fsdecode(b"odd\xff"))
-    (odd / "released.json").write_bytes(b"\xff{")
-    (odd / "uses.json").write_text("[]")
+    (marks_of(odd) / "released.json").write_bytes(b"\xff{")
+    (marks_of(odd) / "uses.json").write_text("[]")
     (root / "runs" / "file").write_text("")
     assert found(project, "--only-copies", "--yes") == []
     assert len(list((root / "runs").iterdir())) == 3
@@ -100,7 +106,7 @@ def test_folders_of_other_clones_and_damaged_marks_are_left_alone(project: Path,
 def test_a_recorded_run_whose_folder_could_not_be_marked_goes_too(tmp_path: Path, root: Path) -> None:
     project = make_project(tmp_path / "plain", {"train.py": "print(1)\n"})
     run_id = json.loads(amltool(project, "submit", "train.py", "--json").stdout)["run_id"]
-    mark = root / "runs" / run_id / "released.json"
+    mark = root / "marks" / run_id / "released.json"
     mark.unlink()
     run_of_another_clone(root)  # not recorded here, and without a mark as well
 
@@ -115,9 +121,9 @@ def test_a_library_goes_when_no_run_can_need_it(project: Path, root: Path) -> No
     age(old, 7200)
     run = run_of_another_clone(root, "start", environment=KEY, library=old.name)
     assert found(project) == [], "a run goes on with it"
-    (run / "uses.json").write_text(json.dumps({"environment": KEY, "library": fresh.name}))
+    (marks_of(run) / "uses.json").write_text(json.dumps({"environment": KEY, "library": fresh.name}))
     assert found(project) == [("library", old.name)]
-    (run / "uses.json").unlink()
+    (marks_of(run) / "uses.json").unlink()
     assert found(project) == [], "it may be this one's"
     (run / "exit.json").write_text("{}")
     assert found(project, "--yes") == [("library", old.name)]

@@ -234,7 +234,7 @@ def containers_there(machine: SshMachine) -> list[str]:
 def left_there(machine: SshMachine, *, with_sessions: bool = True) -> dict[str, list[str]]:
     """What is left on a machine that only an unfinished run may have: nothing, soon after the last has ended."""
     root = f"{machine.home}/.amltool"
-    unreleased = f"cd {root}/runs 2>/dev/null && for run in *; do [ -e $run/released.json ] || echo $run; done"
+    unreleased = f"cd {root}/runs 2>/dev/null && for run in *; do [ -e ../marks/$run/released.json ] || echo $run; done"
     halves = f"find {root} ( -name incoming -o -name placing.attempt -o -name '.*.json' -o -name 'tmp_*' ) -print"
     halves = halves.replace("( ", r"\( ").replace(" )", r" \)") + " 2> /dev/null"  # there may be no root yet
     return {

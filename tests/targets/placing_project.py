@@ -12,9 +12,12 @@ import pytest
 from amltool.git.command import Git
 from amltool.git.snapshots import take
 from amltool.git.survey import survey
+from amltool.history.journal import PlacedFolder
 from amltool.layout import HostLayout, RunFolder
 from amltool.limits import Profile
 from amltool.snapshot import Snapshot
+from amltool.targets.free_folders import FreeFolder
+from amltool.targets.placing import release
 from amltool.targets.placing_there import make_place, objects_folder
 from amltool.tracking import travel
 from tests.repositories import commit_all, make_repository, write_files
@@ -33,6 +36,7 @@ class Project:
         self.machine = MachineThere(folder / "there", has_git=has_git, python=python)
         self.tracking = travel.install(self.machine)
         self.runs = 0
+        self.placed: dict[RunFolder, PlacedFolder] = {}
 
     def commit(self, files: dict[str, bytes | str]) -> Snapshot:
         write_files(self.folder, files)
@@ -54,9 +58,14 @@ class Project:
         """Place in a new run's folder; what goes over the line is counted from nothing."""
         folder = folder or self.new_folder()
         self.machine.forget_counts()
-        make_place(self.machine, self.tracking, key=key)(self.git, folder, snapshot, None)
+        done = make_place(self.machine, self.tracking, key=key)(self.git, folder, snapshot, None)
+        self.placed[folder] = done.placed
         self.settle()
         return folder
+
+    def release(self, folder: RunFolder, key: str, keep: int = 3) -> None:
+        """As after the record of a run."""
+        release(self.git, self.machine, folder, FreeFolder(key, self.placed[folder]), "2026-11-21T08:15:02.123Z", keep)
 
     @property
     def objects(self) -> Path:

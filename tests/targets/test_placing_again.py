@@ -12,7 +12,6 @@ import pytest
 
 from amltool.errors import UserError
 from amltool.snapshot import Snapshot
-from amltool.targets.placing import release
 from tests.targets.placing_project import (  # noqa: F401 (pytest finds fixtures by name)
     FILES,
     MEGABYTE,
@@ -121,7 +120,7 @@ class TestTakingOver:
         source = random.Random(10)
         folder = project.place(project.commit({"big.bin": source.randbytes(MEGABYTE), "train.py": "1\n"}))
         (Path(folder.work) / "outputs" / "model").write_text("left by the run")
-        release(project.machine, folder, "mine", "2026-11-21T08:15:02.123Z", 3)
+        project.release(folder, "mine")
         shutil.rmtree(project.objects)
         snapshot = project.commit({"train.py": "2\n"})
 
@@ -134,7 +133,7 @@ class TestTakingOver:
     def test_that_of_another_project_is_not(self, project: Project) -> None:
         snapshot = project.commit({"train.py": "1\n"})
         folder = project.place(snapshot)
-        release(project.machine, folder, "theirs", "2026-11-21T08:15:02.123Z", 3)
+        project.release(folder, "theirs")
 
         project.place(snapshot, key="mine")
 

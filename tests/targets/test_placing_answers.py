@@ -23,7 +23,7 @@ from amltool.tracking.framing import message
 from tests.repositories import make_repository
 
 LACKING = {"git": True, "blobs": [0], "earlier": {}, "large": []}
-DONE = {"files": 1, "bytes": 1}
+DONE = {"files": 1, "bytes": 1, "placed": "0" * 64, "inode": 1}
 
 
 class Answers:

@@ -158,15 +158,13 @@ def receiver_command(project: Project) -> list[str]:
 def request_of(project: Project, folder: RunFolder, snapshot: Snapshot) -> bytes:
     return message(
         {
-            "folder": str(folder.path),
-            "work": str(folder.work),
-            "placed": str(folder.placed),
+            "root": str(folder.root),
+            "run": folder.run_id,
             "objects": str(project.objects),
             "tree": snapshot.tree,
             "files": [(file.path, file.mode, file.object_id, file.size) for file in snapshot.files],
             "large": {},
-            "runs": "",
-            "key": "",
+            "take": None,
             "folders": [],
             "attempt": 0,
         }

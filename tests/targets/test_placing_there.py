@@ -103,7 +103,7 @@ def test_a_placing_that_another_overtook_is_not_begun_anew(project: Project) -> 
     place = make_place(project.machine, project.tracking)
 
     place.begin(project.git, folder, snapshot)
-    while not Path(folder.path, "placing.attempt").exists():
+    while not Path(folder.marks, "placing.attempt").exists():
         time.sleep(0.01)
     make_place(project.machine, project.tracking)(project.git, folder, snapshot)
     with pytest.raises(TargetError, match="Another process"):

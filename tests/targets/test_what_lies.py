@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -18,8 +19,8 @@ class FullHost:
 
     name, root = "vm.example.org", PurePosixPath("/home/ada/.amltool")
 
-    def write(self, path: PurePosixPath, content: bytes, mode: int = 0o644) -> None:
-        raise OSError(28, "No space left on device", str(path))
+    def evaluate(self, program: str, arguments: Sequence[Any]) -> Any:
+        raise OSError(28, "No space left on device", "uses.json")
 
 
 def test_where_there_is_no_room_to_say_it_the_machine_is_named() -> None:

@@ -10,26 +10,36 @@ import pytest
 
 from amltool.git.command import Git, scrubbed_environment
 from amltool.git.survey import list_tree
-from amltool.tracking.placing import PlacingError, place, remove_tree
+from amltool.tracking.placing import File, GitCommand, Large, PlacingError, place, remove_tree
+from amltool.tracking.run_folders import Root, open_run
 from tests.repositories import commit_all, git, make_repository, write_files
 
 
 class Placed:
     def __init__(self, repository: Path, folder: Path) -> None:
         self.repository = repository
-        self.work = folder / "work"
-        self.note = folder / "placed.json"
+        self.work = folder / "runs/R/work"
+        self.note = folder / "marks/R/placed.json"
 
     def place(self, commit: str = "HEAD") -> tuple[int, int]:
         found = Git.at(self.repository)
         entries = list_tree(found, git(self.repository, "rev-parse", commit), "")
         files = [(file.path, file.mode, file.object_id, file.size) for file in entries]
         command = (["git", f"--git-dir={found.git_dir}"], scrubbed_environment())
-        return place(str(self.work), str(self.note), files, command)
+        return self.place_files(files, command)
+
+    def place_files(
+        self, files: list[File], command: GitCommand, large: dict[str, Large] | None = None
+    ) -> tuple[int, int]:
+        """Files and bytes that were written."""
+        with Root(str(self.note.parents[2])) as root:
+            opened = open_run(root, self.note.parent.name)
+            done = place(opened.work, opened.placed, files, command, large)
+        return done.files, done.bytes
 
     def tree(self) -> str:
         """The id Git gives to what lies in the folder."""
-        scratch = self.work.parent / "scratch"
+        scratch = self.note.parent / "scratch"
         if not scratch.exists():
             make_repository(scratch)
         environment = {**scrubbed_environment(), "GIT_DIR": str(scratch / ".git"), "GIT_WORK_TREE": str(self.work)}
@@ -146,14 +156,14 @@ def test_a_damaged_object_is_found(placed: Placed) -> None:
 def test_a_missing_object_is_named(placed: Placed) -> None:
     entries = [("a.txt", 0o100644, "0" * 39 + "1", 3)]
     with pytest.raises(PlacingError, match=r"missing.*repository"):
-        place(str(placed.work), str(placed.note), entries, (["git", f"--git-dir={placed.repository / '.git'}"], None))
+        placed.place_files(entries, (["git", f"--git-dir={placed.repository / '.git'}"], None))
 
 
 def test_names_that_are_one_on_this_file_system_are_refused(placed: Placed) -> None:
     object_id = git(placed.repository, "rev-parse", "HEAD:a.txt")
     entries = [("twice", 0o100644, object_id, 2), ("twice", 0o100644, object_id, 2)]
     with pytest.raises(PlacingError, match="twice"):
-        place(str(placed.work), str(placed.note), entries, (["git", f"--git-dir={placed.repository / '.git'}"], None))
+        placed.place_files(entries, (["git", f"--git-dir={placed.repository / '.git'}"], None))
 
 
 def test_git_lfs_content_is_placed_and_checked(placed: Placed, tmp_path: Path) -> None:
@@ -163,11 +173,12 @@ def test_git_lfs_content_is_placed_and_checked(placed: Placed, tmp_path: Path) -
     content.write_bytes(b"large" * 1000)
     good = (str(content), hashlib.sha256(content.read_bytes()).hexdigest(), 5000)
     entries = [("model.bin", 0o100644, "0" * 40, 130)]
-    command = (["git", f"--git-dir={placed.repository / '.git'}"], None)
-    place(str(placed.work), str(placed.note), entries, command, {"model.bin": good})
+    command: GitCommand = (["git", f"--git-dir={placed.repository / '.git'}"], None)
+    placed.place_files(entries, command, {"model.bin": good})
     assert (placed.work / "model.bin").read_bytes() == content.read_bytes()
+    (placed.work / "model.bin").unlink()
     with pytest.raises(PlacingError, match="LFS content"):
-        place(str(placed.work / "2"), str(placed.note), entries, command, {"model.bin": (good[0], "0" * 64, 5000)})
+        placed.place_files(entries, command, {"model.bin": (good[0], "0" * 64, 5000)})
 
 
 def test_a_tree_of_any_modes_and_depth_can_be_removed(tmp_path: Path) -> None:
