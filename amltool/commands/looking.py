@@ -377,6 +377,8 @@ def console_of(
         outage.is_over()
         yield from blocks
         if not follow:
+            while blocks and isinstance(reader, ConsoleReader) and not reader.is_at_end:
+                yield from reader.new()
             if isinstance(reader, LogReader) and not reader.is_there:
                 raise UserError(f"Run {found.run_id} has no {path} yet.", f"See: amltool logs {found.run_id} --list")
             return

@@ -27,7 +27,7 @@ from amltool.run import (
     Verdict,
     VerdictEvent,
     event_from_line,
-    parse_timestamp,
+    is_time,
 )
 
 LARGEST_RUN_NUMBER = 10**9
@@ -93,7 +93,7 @@ def _fault_of_record(record: RunRecord) -> str | None:
     if record.rerun_of is not None and not RUN_ID.fullmatch(record.rerun_of):
         return f"rerun_of is not a run id: {record.rerun_of[:80]!r}"
     for time in (record.created, record.started, record.ended):
-        if time and not _is_time(time):
+        if time and not is_time(time):
             return f"not a time: {time[:80]!r}"
     if record.started == "" or record.ended == "":
         return "started or ended is empty"
@@ -144,7 +144,7 @@ def _fault_of_list(files: Sequence[Artifact | Omission | FolderFile]) -> str | N
 
 
 def _fault_of_event(event: TagEvent | VerdictEvent | DeletedEvent) -> str | None:
-    if not _is_time(event.at):
+    if not is_time(event.at):
         return f"at is not a time: {event.at[:80]!r}"
     if isinstance(event, VerdictEvent):
         if not RUN_ID.fullmatch(event.rerun):
@@ -175,14 +175,6 @@ def _are_exact(record: RunRecord) -> bool:
     except (binascii.Error, ValueError):
         return False
     return len(exact) == len(record.arguments) and not any("\0" in argument for argument in exact)
-
-
-def _is_time(text: str) -> bool:
-    """Within years whose times can be moved to any time zone."""
-    try:
-        return 1970 <= parse_timestamp(text).year < 9999
-    except ValueError:
-        return False
 
 
 def _tamed(event: RunEvent, line: bytes) -> RunEvent:

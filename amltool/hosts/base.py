@@ -106,9 +106,12 @@ class Host(Protocol):
         """Remove a file or a whole tree (never following links, whatever modes its folders have); none is fine."""
         ...
 
-    def walk(self, folder: PurePosixPath) -> Iterator[FileOnHost]:
+    def walk(self, folder: PurePosixPath, below: str = "") -> Iterator[FileOnHost]:
         """Everything below a folder, folders included, in sorted order, links never followed; a missing folder
-        has nothing below it; what cannot be read is given with kind OTHER."""
+        has nothing below it; what cannot be read is given with kind OTHER.
+
+        With ``below`` (a path from the folder on) it is everything below that one, whose parts may be no links, either:
+        one that is no folder is given as an entry ``.``."""
         ...
 
     def open(self, folder: PurePosixPath, path: str) -> AbstractContextManager[BinaryIO]:

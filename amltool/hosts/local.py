@@ -146,8 +146,8 @@ class LocalHost:
         """
         tree.remove(os.fspath(path))
 
-    def walk(self, folder: PurePosixPath) -> Iterator[FileOnHost]:
-        return tree.walk(os.fspath(folder))
+    def walk(self, folder: PurePosixPath, below: str = "") -> Iterator[FileOnHost]:
+        return tree.walk(os.fspath(folder), below)
 
     @contextlib.contextmanager
     def open(self, folder: PurePosixPath, path: str) -> Iterator[BinaryIO]:

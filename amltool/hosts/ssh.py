@@ -236,24 +236,24 @@ class SshHost:
     def remove(self, path: PurePosixPath) -> None:
         self._again("remove", path=str(path))
 
-    def walk(self, folder: PurePosixPath) -> Iterator[FileOnHost]:
+    def walk(self, folder: PurePosixPath, below: str = "") -> Iterator[FileOnHost]:
         """As `Host.walk`, asked for at once; the entries come in blocks while they are looked at.
 
         Raises:
             TargetError: the machine does not answer, or gives a name that leads out of the folder; there are more than
                 `MOST_FILES`, or `LARGEST_WALK` bytes do not tell of them all.
         """
-        return self._walked(folder, self._begin_walk(folder))
+        return self._walked(folder, below, self._begin_walk(folder, below))
 
-    def _begin_walk(self, folder: PurePosixPath) -> Pending:
-        return self._begin("walk", most=LARGEST_WALK, path=str(folder), limit=MOST_FILES)
+    def _begin_walk(self, folder: PurePosixPath, below: str) -> Pending:
+        return self._begin("walk", most=LARGEST_WALK, path=str(folder), below=below, limit=MOST_FILES)
 
-    def _walked(self, folder: PurePosixPath, begun: Pending) -> Iterator[FileOnHost]:
+    def _walked(self, folder: PurePosixPath, below: str, begun: Pending) -> Iterator[FileOnHost]:
         try:
             parts = begun.parts()
             first = next(parts)
         except LostError:
-            begun = self._begin_walk(folder)
+            begun = self._begin_walk(folder, below)
             parts = begun.parts()
             first = next(parts)
         left = MOST_FILES
@@ -308,10 +308,16 @@ class SshHost:
     def _found(self, body: bytes) -> list[FileOnHost]:
         with understood(self.name):
             entries = msgspec.convert(json.loads(body), list[_Entry])
-        for path, *_ in entries:
-            if not path or path.startswith("/") or ".." in path.split("/"):  # not trusted with our folders
+        for path, _, *numbers in entries:
+            if (
+                not path or path.startswith("/") or ".." in path.split("/") or "\0" in path
+            ):  # not trusted with our folders
                 shown = path[:LONGEST_REASON]
                 raise TargetError(f"{self.name} names a file outside the folder: {shown!r}.", "Look who else uses it.")
+            with understood(self.name):
+                os.fsencode(path)
+                if numbers[0] < 0 or min(numbers) < -(1 << 63) or max(numbers) >= 1 << 63:
+                    raise ValueError("a file with a size, a time or a number that no file has")
         return [FileOnHost(*entry) for entry in entries]
 
     def _begin(self, operation: str, **values: Any) -> Pending:

@@ -16,13 +16,14 @@ from amltool.hosts.there import tree as there
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def walk(top: str) -> Iterator[FileOnHost]:
-    """Everything below a folder, depth first, the names of each folder sorted; what vanishes meanwhile is left out.
+def walk(top: str, below: str = "") -> Iterator[FileOnHost]:
+    """Everything below a folder (or one ``below`` it), depth first, the names of each folder sorted; what vanishes
+    meanwhile is left out.
 
-    A ``top`` that is a link or a file is given as one entry ``.``, so that whoever expected files learns why there
-    are none; a folder that cannot be read is of kind OTHER.
+    A link or a file in its place, or on the way from ``top``, is given as one entry ``.``, so that whoever expected
+    files learns why there are none; a folder that cannot be read, or lies too deep, is of kind OTHER.
     """
-    for path, kind, *seen in there.walk(os.fsencode(top)):
+    for path, kind, *seen in there.walk(os.fsencode(top), os.fsencode(below)):
         yield FileOnHost(os.fsdecode(there.named(path)), FileKind(kind), *seen)
 
 

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from amltool.containers.daemon import ContainerState, DockerDaemon, NameTakenError
 from amltool.errors import TargetError, UserError
-from amltool.hosts.base import Host
+from amltool.hosts.base import Host, Piece
 from amltool.launchers.base import Exit, Expected, Handle, Launch, LaunchState, LeftBehind, Observation
 from amltool.launchers.container_end import STOPPED, boot_of, why_lost, why_stopped
 from amltool.launchers.container_spec import CLONE_LABEL, MARK_LABEL, RUN_LABEL, ContainerSettings
 from amltool.launchers.container_start import ContainerStart, Waiting
+from amltool.launchers.exit_file import LONGEST_EXIT, exit_at, exit_in, unreadable_at
 from amltool.launchers.later import UNANSWERED_S, Later, Look
 from amltool.launchers.process import moments
 from amltool.layout import RunFolder, container_name
@@ -101,7 +102,7 @@ class ContainerLauncher:
         """As `Launcher.observe`; a container that is frozen runs."""
         if ended := self._ended(host, folder, handle):
             return ended
-        if not host.exists(folder.start):
+        if not handle and not host.exists(folder.start):  # with a handle it began, whatever it did to its folder
             return Observation(LaunchState.ABSENT)
         state = Later(lambda: self._daemon.state(_name(folder))).result(UNANSWERED_S)
         return self._judge(host, folder, handle, state)
@@ -142,7 +143,7 @@ class ContainerLauncher:
                     return seen
         if folder in self._doubts:  # it did not answer the last time, and has not yet said that it lives
             raise TargetError(self._doubts[folder].what, self._doubts[folder].remedy)
-        return Observation(LaunchState.RUNNING if host.exists(folder.start) else LaunchState.ABSENT)
+        return Observation(LaunchState.RUNNING if handle or host.exists(folder.start) else LaunchState.ABSENT)
 
     def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:
         """As `Launcher.cancel`: the bootstrap does it, and when it does not, the container is killed."""
@@ -231,9 +232,8 @@ class ContainerLauncher:
 
     def _ended(self, host: Host, folder: RunFolder, handle: Handle) -> Observation | None:
         """How the run says that it ended; it is asked first, for it needs no daemon."""
-        try:
-            end = msgspec.json.decode(host.read(folder.exit), type=Exit)
-        except (OSError, msgspec.MsgspecError):  # none, or (after a power cut) half of one
+        end = exit_at(host, folder)
+        if end is None:
             return None
         if end.reason == STOPPED:
             end = replace(end, reason=why_stopped(host, self._daemon, handle))
@@ -251,9 +251,9 @@ class ContainerLauncher:
         for _ in moments(LAST_LOOKS_S, FIRST_PAUSE_S, LONGEST_LOOK_S):
             if ended := self._ended(host, folder, handle):
                 return ended
-        if not host.exists(folder.start):
+        if not handle and not host.exists(folder.start):
             return Observation(LaunchState.ABSENT)
-        why = why_lost(host, self._daemon, handle, state)
+        why = unreadable_at(host, folder) or why_lost(host, self._daemon, handle, state)
         return Observation(LaunchState.LOST, Exit(reason=why, started=_started(host, folder)))
 
     def _bring_console(self, folder: RunFolder, handle: Handle) -> None:
@@ -286,10 +286,9 @@ def _runs(state: ContainerState | None) -> bool:
 
 def _started(host: Host, folder: RunFolder) -> str | None:
     """When the run began, as its bootstrap says."""
-    try:
-        return msgspec.json.decode(host.read(folder.start), type=Exit).started
-    except (OSError, msgspec.MsgspecError):
-        return None
+    (content,) = host.pieces(folder.path, [Piece(folder.start.name, LONGEST_EXIT)])
+    said = exit_in(content) if isinstance(content, bytes) else None
+    return said.started if said is not None else None
 
 
 __all__ = ["ContainerLauncher", "ContainerSettings"]

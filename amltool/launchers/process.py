@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from amltool.errors import TargetError, UserError
-from amltool.hosts.base import CommandResult, Host
+from amltool.hosts.base import CommandResult, Host, Piece
 from amltool.hosts.local import LocalHost
-from amltool.launchers.base import Exit, Expected, Handle, Launch, LaunchState, LeftBehind, Observation
+from amltool.launchers.base import Expected, Handle, Launch, LaunchState, LeftBehind, Observation
+from amltool.launchers.exit_file import LONGEST_EXIT, exit_in, exit_of
 from amltool.layout import RunFolder
 
 START_S = 30.0
@@ -129,12 +130,11 @@ class ProcessLauncher:
             return last
         if last.state is not LaunchState.RUNNING or time.monotonic() - at > OBSERVE_EVERY_S:
             return self.observe(host, folder, handle)
-        try:
-            return Observation(LaunchState.ENDED, msgspec.json.decode(host.read(folder.exit), type=Exit))
-        except FileNotFoundError:
+        (content,) = host.pieces(folder.path, [Piece(folder.exit.name, LONGEST_EXIT)])
+        if isinstance(content, FileNotFoundError):
             return last
-        except (OSError, msgspec.MsgspecError):  # after a power cut it may be half of one
-            return self.observe(host, folder, handle)
+        end = exit_in(content) if isinstance(content, bytes) else None
+        return Observation(LaunchState.ENDED, end) if end else self.observe(host, folder, handle)
 
     def _seen(self, host: Host, result: CommandResult) -> Observation | None:
         """What the bootstrap said of a run; ``None`` when it has no folder."""
@@ -142,8 +142,10 @@ class ProcessLauncher:
         try:
             found = msgspec.json.decode(answer.stdout)
             return None if found == NOWHERE else _observation(found)
-        except msgspec.MsgspecError as error:
-            raise TargetError(f"{host.name} did not say how the run is: {answer.stdout[:200]!r}.", "") from error
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise TargetError(
+                f"{host.name} did not say how the run is: {answer.stdout[:200]!r}.", "Look who else uses it."
+            ) from error
 
     def _remember(self, folder: RunFolder, seen: Observation) -> Observation:
         self._last[folder] = time.monotonic(), seen
@@ -197,7 +199,11 @@ def spec_of(launch: Launch) -> bytes:
 
 
 def _observation(content: Any) -> Observation:
-    return msgspec.convert(content, Observation)
+    """An observation from what `run_state.state` says; raises ValueError where it is none."""
+    if not isinstance(content, dict):
+        raise ValueError(content)
+    end = content.get("exit")
+    return Observation(LaunchState(content.get("state")), None if end is None else exit_of(end))
 
 
 def _answer(host: Host, result: CommandResult) -> CommandResult:

@@ -22,7 +22,7 @@ from amltool.history.journal import Step
 from amltool.hosts.local import seen_from_here
 from amltool.launchers.base import Exit, Expected, Launch, LaunchState
 from amltool.run import EnvironmentUsed, RunRecord, RunStatus, timestamp
-from amltool.targets.canceling import CanceledError, UntilCanceled, as_it_ended
+from amltool.targets.canceling import CanceledError, UntilCanceled, as_it_ended, with_times
 from amltool.targets.command import SeenByRun, check_spark_dependencies, command_of_run
 from amltool.targets.drive import PREPARED_FILE, Drive, environment_request, labels, prepared_of, read_committed
 from amltool.targets.ending import collect_run, forget, record_run
@@ -241,8 +241,7 @@ def _follow(run: Drive) -> None:
     from amltool.targets.following import follow
 
     seen = follow(run)
-    end = as_it_ended(seen, run.entry)
-    end = replace(end, started=end.started or run.state.launched, ended=end.ended or timestamp())
+    end = with_times(as_it_ended(seen, run.entry), run.state.launched)
     run.done(Step.ENDED, RunStatus.FINALIZING, end=end)
     run.forgetting = threading.Thread(target=forget, args=(run,), daemon=True)
     run.forgetting.start()

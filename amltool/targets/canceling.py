@@ -4,11 +4,13 @@ one that comes to a run which ended by itself did not end it."""
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from amltool.launchers.base import Exit, LaunchState, Observation
+from amltool.run import parse_timestamp, timestamp
 
 if TYPE_CHECKING:
     from amltool.history.journal import JournalEntry
@@ -20,6 +22,8 @@ FROM_OUTSIDE = "terminated by something other than amltool"
 """Such as a host that ends what its users left when they log out (docs/az-ml.md)."""
 ENDED_FIRST = "it had ended by itself before the cancel reached it"
 GONE = "the run's folder is gone from its host"
+FAR_OFF = timedelta(days=1)
+"""So far the clock of another machine may be from ours."""
 
 
 def as_it_ended(seen: Observation, entry: JournalEntry) -> Exit:
@@ -38,6 +42,19 @@ def as_it_ended(seen: Observation, entry: JournalEntry) -> Exit:
     if entry.cancel_asked and not entry.cancel_reason and not end.reason:
         return replace(end, reason=ENDED_FIRST)
     return end
+
+
+def with_times(end: Exit, launched: str | None) -> Exit:
+    """The end with both times, by our clock where it tells none, or one that is far from when we saw it run."""
+    now = datetime.now(timezone.utc)
+    earliest = (parse_timestamp(launched) if launched else now) - FAR_OFF
+
+    def believed(time: str | None) -> str | None:
+        return time if time and earliest <= parse_timestamp(time) <= now + FAR_OFF else None
+
+    started = believed(end.started) or launched
+    ended = believed(end.ended) or timestamp(now)
+    return replace(end, started=started, ended=max(ended, started or ended))
 
 
 class CanceledError(Exception):

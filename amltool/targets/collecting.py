@@ -17,8 +17,9 @@ import msgspec
 from msgspec import field
 
 from amltool.artifact import Artifact, Omission, Tracked, fold_lines
-from amltool.files import safe_text
+from amltool.files import harmless_lines, safe_text
 from amltool.hosts.base import LARGEST_PIECE, FileKind, FileOnHost, Host, Piece
+from amltool.hosts.there.tree import DEEPEST
 from amltool.layout import CONSOLE_FILE, LONG_LIST, METRICS_FILE, RunFolder
 from amltool.run import LongList
 from amltool.stores.base import ArtifactStore, Kept
@@ -26,6 +27,7 @@ from amltool.targets.links import inspect_links
 from amltool.targets.meanwhile import Meanwhile
 
 BLOCK = 1 << 20
+LONGEST_REASON = 300
 MEGABYTE = 1 << 20
 MAX_ARTIFACT_SIZE = 512 * MEGABYTE
 """The ancestor's limit (WORKBENCH 3.4), which the setting ``max_artifact_size`` changes."""
@@ -37,6 +39,8 @@ GUESS = 1 << 18
 ROUNDS = 3
 """How often a file that changes while it is read is read before what was read last is taken."""
 
+TOO_DEEP = f"it lies more than {DEEPEST} folders deep"
+NO_FOLDER = "it is no folder any more, and links to folders are not followed"
 Progress = Callable[[int], None]
 """Called with the bytes read since the last call."""
 T = TypeVar("T")
@@ -117,11 +121,14 @@ class _Taking(msgspec.Struct):
     def walk(self) -> dict[str, FileOnHost]:
         """Everything but folders under the two folders that are collected."""
         found: dict[str, FileOnHost] = {}
+        work, walk = self.folder.work.name, self.host.walk
         tops = (self.folder.logs, self.folder.outputs)
-        for top, entries in [(top, self.host.walk(top)) for top in tops]:  # both are asked for before one is waited for
+        # both are asked for before one is waited for
+        for top, entries in [(top, walk(self.folder.path, f"{work}/{top.name}")) for top in tops]:
             for entry in entries:
                 if entry.path == ".":
-                    self.omit(top.name, None, "it is no folder any more, and links to folders are not followed")
+                    odd = entry.kind is FileKind.OTHER
+                    self.omit(top.name, None, _odd(entry.mode) if odd else NO_FOLDER)
                 elif entry.kind is not FileKind.FOLDER:
                     found[f"{top.name}/{entry.path}"] = entry
         return found
@@ -138,7 +145,7 @@ class _Taking(msgspec.Struct):
                 wanted[path] = _Wanted(link.inside)
         for path, entry in entries.items():
             if entry.kind is FileKind.OTHER:
-                self.omit(path, None, _odd(entry.mode))
+                self.omit(path, None, TOO_DEEP if entry.path.count("/") >= DEEPEST - 1 else _odd(entry.mode))
             elif entry.kind is FileKind.FILE and entry.size > self.limit:
                 self.omit(path, entry.size, over(self.limit))
             elif entry.kind is FileKind.FILE:
@@ -174,6 +181,9 @@ class _Taking(msgspec.Struct):
 
     def keep(self, path: str, stream: BinaryIO, size: int | None) -> None:
         limit = MAX_OWN_SIZE if path in OWN_FILES else self.limit
+        if path in OWN_FILES and (length := _length_of(stream) or 0) > limit:  # a sparse file costs nothing to make
+            self.omit(path, length, over(limit))
+            return
         try:
             self.kept[path] = self.store.put(self.counted(stream), limit=limit)
             self.omitted.pop(path, None)
@@ -182,7 +192,8 @@ class _Taking(msgspec.Struct):
 
     def omit_unread(self, path: str, size: int | None, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            self.omit(path, size, f"it cannot be read: {error.strerror or error}")
+            said = harmless_lines(str(error.strerror or error))[:LONGEST_REASON]
+            self.omit(path, size, f"it cannot be read: {said}")
         elif path not in OWN_FILES:
             self.omit(path, size, "it vanished while the run was collected")
 
@@ -306,6 +317,13 @@ def _blob_id(like: str, size: int, blocks: Iterable[bytes]) -> str:
     for block in blocks:
         hashed.update(block)
     return hashed.hexdigest()
+
+
+def _length_of(stream: BinaryIO) -> int | None:
+    length = _size_of(stream)
+    if length is not None:
+        stream.seek(0)
+    return length
 
 
 def _size_of(stream: BinaryIO) -> int | None:

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from amltool.errors import TargetError
+from amltool.hosts.base import LARGEST_PIECE, Piece
 from amltool.hosts.streaming import watching
 from amltool.launchers.base import LaunchState, Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import PurePosixPath
+    from collections.abc import Callable, Iterator
 
     from amltool.hosts.base import Host
     from amltool.hosts.streaming import Soon
@@ -29,7 +29,11 @@ LOOK_EVERY_S = 0.5
 """How often such a host is asked how the run is."""
 KEEP_AFTER_S = 1.0
 """A run that lasts longer keeps its snapshot at once; a shorter one keeps it with its record."""
-CONSOLE_BLOCK = 1 << 20
+CONSOLE_BLOCK = LARGEST_PIECE
+MOST_AT_ONCE = 16
+"""So many blocks of a console are read before something else is looked at."""
+MOST_EMPTY = 64
+"""A console is not read further after so many blocks without a byte of text."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 """Between two attempts to reach a target that does not answer."""
 
@@ -111,27 +115,35 @@ class ConsoleReader:
     A host that can says by itself when there is something new (`WatchingHost`); another is asked.
     """
 
-    def __init__(self, host: Host, folder: RunFolder, offset: int = 0, path: PurePosixPath | None = None) -> None:
+    def __init__(self, host: Host, folder: RunFolder, offset: int = 0) -> None:
         self._host = host
-        self._path = path or folder.console
-        self._exit = folder.exit
+        self._folder = folder
         self.offset = offset
         self._watching = watching(host)
         self._soon: Soon | None = None
         self._came: list[bytes] = []
+        self._empty = 0
         self.is_all = False
         """The run ended, and all it printed was read."""
+        self.is_at_end = False
+        """There was nothing more the last time."""
         self.looked: float | None = None
         """When it was last asked how the run is."""
 
     @property
     def is_watched(self) -> bool:
-        return self._watching is not None
+        return self._watching is not None and not self._is_hollow
+
+    @property
+    def _is_hollow(self) -> bool:
+        """Return True once there is nothing but NUL bytes: a sparse file may have any length."""
+        return self._empty >= MOST_EMPTY
 
     def begin(self) -> None:
         """Have the host say what is printed, from now on, where it can."""
-        if self._watching is not None and self._soon is None and not self.is_all:
-            self._soon = self._watching.read_soon(self._path, self.offset, CONSOLE_BLOCK, self._exit)
+        if self._watching is not None and self._soon is None and not self.is_all and not self._is_hollow:
+            path, end = self._folder.console, self._folder.exit
+            self._soon = self._watching.read_soon(path, self.offset, CONSOLE_BLOCK, end)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for something to be printed, or for the end; whether all is here."""
@@ -140,6 +152,9 @@ class ConsoleReader:
             soon = self._soon
             try:
                 came = soon.wait(timeout_s)
+            except OSError:  # the run put something in its place: whoever collects it says what
+                self._soon, self._empty = None, MOST_EMPTY
+                return False
             except BaseException:
                 self._soon = None
                 raise
@@ -147,8 +162,7 @@ class ConsoleReader:
                 self._soon = None
                 content, self.is_all = came
                 if content:
-                    self.offset += len(content)
-                    self._came.append(content)
+                    self._came.append(self._counted(content))
                 self.begin()
         return self.is_all
 
@@ -160,32 +174,34 @@ class ConsoleReader:
             return blocks
         return self._read()
 
-    def rest(self) -> list[bytes]:
-        """What is left of it once the run has ended, however it did."""
+    def rest(self) -> Iterator[bytes]:
+        """What is left of it once the run has ended, however it did, a block at a time."""
         blocks, self._came = self._came, []
+        yield from blocks
         if not self.is_all:
-            self._soon = None
-            try:
-                blocks += self._read()
-            except TargetError:
-                self._came = blocks
-                raise
-        return blocks
+            self._soon, self.is_at_end = None, False
+            while not self.is_at_end:
+                yield from self._read()
 
     def _read(self) -> list[bytes]:
+        """The next blocks, `MOST_AT_ONCE` of them at most; none where it is not there, or no file any more."""
         blocks: list[bytes] = []
-        while True:
+        self.is_at_end = self._is_hollow
+        while len(blocks) < MOST_AT_ONCE and not self.is_at_end:
+            wanted = Piece(self._folder.console.name, CONSOLE_BLOCK, self.offset)
             try:
-                block = self._host.read(self._path, self.offset, CONSOLE_BLOCK)
-            except FileNotFoundError:
-                return blocks
+                (found,) = self._host.pieces(self._folder.path, [wanted])
             except TargetError:
                 if blocks:  # they count as read: they must not be lost
                     return blocks
                 raise
-            if not block:
-                return blocks
-            self.offset += len(block)
-            blocks.append(block)
-            if len(block) < CONSOLE_BLOCK:
-                return blocks
+            content = b"" if isinstance(found, OSError) else found
+            self.is_at_end = len(content) < CONSOLE_BLOCK or self._is_hollow
+            if content:
+                blocks.append(self._counted(content))
+        return blocks
+
+    def _counted(self, content: bytes) -> bytes:
+        self.offset += len(content)
+        self._empty = 0 if content.strip(b"\0") else self._empty + 1
+        return content

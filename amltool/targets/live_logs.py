@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
+from msgspec.structs import replace
 
 from amltool.errors import UserError
 from amltool.files import no_space, safe_text
@@ -33,7 +34,7 @@ class LiveFile(msgspec.Struct, frozen=True):
 def files_of(host: Host, where: PurePosixPath) -> Iterator[LiveFile]:
     """The regular files under ``logs/`` and ``outputs/`` until now."""
     for top in TOPS:
-        for entry in host.walk(where / top):
+        for entry in host.walk(where.parent, f"{where.name}/{top}"):
             if entry.kind is FileKind.FILE and entry.path != ".":
                 yield LiveFile(safe_text(f"{top}/{entry.path}"), entry.size)
 
@@ -71,7 +72,9 @@ class LogReader:
         """
         blocks: list[bytes] = []
         while sum(map(len, blocks)) < MOST_AT_ONCE:
-            (found,) = self._host.pieces(self._where(), [Piece(self._path, LARGEST_PIECE, self.offset)])
+            where = self._where()
+            wanted = Piece(f"{where.name}/{self._path}", LARGEST_PIECE, self.offset)
+            (found,) = self._host.pieces(where.parent, [wanted])
             if isinstance(found, FileNotFoundError):
                 break
             if isinstance(found, OSError):
@@ -105,7 +108,8 @@ class LogsCopy:
             UserError: the disk here is full.
         """
         where = self._where()
-        entries = [entry for entry in self._host.walk(where / TOPS[0]) if entry.kind is FileKind.FILE]
+        found = self._host.walk(where.parent, f"{where.name}/{TOPS[0]}")
+        entries = [entry for entry in found if entry.kind is FileKind.FILE]
         return self._take(where, [piece for entry in entries if (piece := self._lacking(entry)) is not None])
 
     def _lacking(self, entry: FileOnHost) -> Piece | None:
@@ -118,7 +122,8 @@ class LogsCopy:
 
     def _take(self, where: PurePosixPath, wanted: list[Piece]) -> int:
         brought = 0
-        for piece, found in zip(wanted, self._host.pieces(where, wanted), strict=False):
+        below = [replace(piece, path=f"{where.name}/{piece.path}") for piece in wanted]
+        for piece, found in zip(wanted, self._host.pieces(where.parent, below), strict=False):
             if isinstance(found, OSError):  # gone, or no file any more
                 continue
             path = piece.path.partition("/")[2]

@@ -100,14 +100,19 @@ class FakeHost:
         for below in [below for below in self._nodes if below == path or path in below.parents]:
             del self._nodes[below]
 
-    def walk(self, folder: PurePosixPath) -> Iterator[FileOnHost]:
+    def walk(self, folder: PurePosixPath, below: str = "") -> Iterator[FileOnHost]:
         self._reach()
+        for name in PurePosixPath(below).parts:
+            node = self._nodes.get(folder)
+            if node is not None and node.kind is not FileKind.FOLDER:
+                break
+            folder = folder / name
         node = self._nodes.get(folder)
         if node is not None and node.kind is not FileKind.FOLDER:
             yield self._seen(".", node)
             return
-        below = [path.relative_to(folder) for path in self._nodes if folder in path.parents]
-        for path in sorted(below, key=lambda path: path.parts):
+        found = [path.relative_to(folder) for path in self._nodes if folder in path.parents]
+        for path in sorted(found, key=lambda path: path.parts):
             yield self._seen(str(path), self._nodes[folder / path])
 
     @contextmanager
@@ -300,6 +305,15 @@ class HostContract:
         assert [(file.path, file.kind) for file in host.walk(place / "outputs")] == [(".", FileKind.LINK)]
         with pytest.raises(OSError), host.open(place / "outputs", "file"):
             pass
+
+    def test_no_folder_on_the_way_to_a_walk_may_be_a_link(self, host: Host, place: PurePosixPath) -> None:
+        host.make_folder(place / "victim" / "outputs")
+        host.write(place / "victim" / "outputs" / "x", b"x")
+        host.make_folder(place / "run")
+        assert [file.path for file in host.walk(place / "victim", "outputs")] == ["x"]
+        self.plant_link(host, place / "run" / "work", str(place / "victim"))
+        assert [(file.path, file.kind) for file in host.walk(place / "run", "work/outputs")] == [(".", FileKind.LINK)]
+        assert list(host.walk(place / "run", "nothing/outputs")) == []
 
     def test_a_file_is_opened_below_a_folder(self, host: Host, place: PurePosixPath) -> None:
         host.write(place / "a" / "b" / "c", b"content")

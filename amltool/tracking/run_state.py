@@ -77,12 +77,19 @@ def _read(name: str) -> "Optional[Dict[str, Any]]":
     """A JSON object; None where there is no file, empty where it is damaged (a power cut can do that)."""
     try:
         stream = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
+    except OSError:  # a link, a socket: not what our bootstrap wrote
+        return {}
     try:
         found = loads(os.read(stream, LONGEST_FILE))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return {}
     finally:
         os.close(stream)
-    return found if isinstance(found, dict) else {}
+    return {name: found[name] for name in found if _is_plain(found[name])} if isinstance(found, dict) else {}
+
+
+def _is_plain(value: "Any") -> bool:
+    """Return True for what the answer to a client can hold: a text, a finite number, true, false or null."""
+    return value is None or isinstance(value, (str, int)) or (isinstance(value, float) and abs(value) < float("inf"))

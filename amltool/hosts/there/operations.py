@@ -98,10 +98,10 @@ class Operations:
         remove(named(path))
         answer.end()
 
-    def walk(self, answer: Answer, body: bytes, path: str, limit: int) -> None:
+    def walk(self, answer: Answer, body: bytes, path: str, below: str, limit: int) -> None:
         """So many entries and one more, where there are more: whoever asked then wants none of them."""
         found, length = [], 0  # type: List[List[Any]], int
-        for entry in itertools.islice(walk(named(path)), limit + 1):
+        for entry in itertools.islice(walk(named(path), named(below)), limit + 1):
             found.append(entry)
             length += len(entry[0])
             if len(found) == ENTRIES or length >= LONGEST_NAMES:

@@ -5,7 +5,7 @@ import time
 from typing import Optional  # noqa: F401 (types of values stand in comments)
 
 from amltool.hosts.there.answers import Answer
-from amltool.hosts.there.tree import FILE_FLAGS, check_regular
+from amltool.hosts.there.tree import check_regular, open_below
 
 GATHER_S = 0.02
 """What follows the first bytes so soon comes with them."""
@@ -35,7 +35,7 @@ def read_soon(answer: Answer, path: bytes, offset: int, limit: int, until: bytes
 
 def read_at(path: bytes, offset: int, limit: int) -> bytes:
     try:
-        handle = os.open(path, FILE_FLAGS)
+        handle = open_below(*os.path.split(path))
     except FileNotFoundError:
         return b""
     try:

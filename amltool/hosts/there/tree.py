@@ -7,10 +7,12 @@ whatever the locale is.
 import errno
 import os
 import stat
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Tuple
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+DEEPEST = 100
+"""Folders below each other that are looked into: each is held open."""
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 
 
@@ -69,48 +71,89 @@ def open_below(folder: bytes, path: bytes) -> int:
         for part in parts[:-1]:
             above, within = within, os.open(part, FOLDER_FLAGS, dir_fd=within)
             os.close(above)
-        if not stat.S_ISREG(os.stat(parts[-1], dir_fd=within, follow_symlinks=False).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", shown(path))  # opening a device may already do something
+        kind = stat.S_IFMT(os.stat(parts[-1], dir_fd=within, follow_symlinks=False).st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFLNK):  # opening a device may already do something
+            raise OSError(errno.EINVAL, "not a regular file", shown(path))
         return os.open(parts[-1], FILE_FLAGS, dir_fd=within)
     finally:
         os.close(within)
 
 
-def walk(top: bytes) -> Iterator[List[Any]]:
-    """Everything below a folder: path, kind, size, mtime_ns, mode, inode, ctime_ns. See amltool.hosts.tree.walk."""
-    try:
-        waiting = [seen(".", os.lstat(top))]
-    except (FileNotFoundError, NotADirectoryError):
+def walk(top: bytes, below: bytes = b"") -> Iterator[List[Any]]:
+    """Everything below a folder: path, kind, size, mtime_ns, mode, inode, ctime_ns. See amltool.hosts.tree.walk.
+
+    Each folder is opened from the one above it, so that no name that changes meanwhile leads anywhere else.
+    """
+    first, folder = entered(top, below)
+    if folder is None:
+        if first is not None:
+            yield first
         return
-    while waiting:
-        found = waiting.pop()
-        if found[1] == "folder":
-            below = entries(top, found[0])
-            if below is None:
-                found[1] = "other"
-            else:
-                waiting += reversed(below)
-        if found[0] != "." or found[1] != "folder":
-            yield found
-
-
-def entries(top: bytes, path: str) -> Optional[List[List[Any]]]:
-    prefix = "" if path == "." else path + "/"
-    found = []
+    above = []  # type: List[Tuple[int, Iterator[Tuple[bytes, List[Any]]]]]
     try:
-        for name in os.listdir(top + b"/" + named(path)):
-            inner = prefix + shown(name)
-            try:
-                found.append(seen(inner, os.lstat(top + b"/" + named(inner))))
-            except FileNotFoundError:
-                pass
-            except OSError:  # a folder whose names may be read, but nothing more
-                found.append([inner, "other", 0, 0, 0, 0, 0])
-    except FileNotFoundError:
-        return []
+        above.append((folder, entries(folder, "")))
+        while above:
+            within, waiting = above[-1]
+            name, found = next(waiting, (b"", []))
+            if not found:
+                os.close(above.pop()[0])
+                continue
+            inner = opened_folder(name, within) if found[1] == "folder" and len(above) < DEEPEST else None
+            if inner is None and found[1] == "folder":
+                found[1] = "other"
+            yield found
+            if inner is not None:
+                above.append((inner, entries(inner, found[0] + "/")))
+    finally:
+        for within, _ in above:
+            os.close(within)
+
+
+def entered(top: bytes, below: bytes) -> "Tuple[Optional[List[Any]], Optional[int]]":
+    """A folder below another one, open; else what lies in its place or on the way to it; nothing where nothing is."""
+    within = None  # type: Optional[int]
+    for part in [top] + [part for part in below.split(b"/") if part]:
+        above = within
+        try:
+            state = os.stat(part, dir_fd=above, follow_symlinks=False)
+            found = seen(".", state)
+            within = opened_folder(part, above) if found[1] == "folder" else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None, None
+        except OSError:
+            return [".", "other", 0, 0, stat.S_IFDIR, 0, 0], None
+        finally:
+            if above is not None:
+                os.close(above)
+        if within is None:
+            found[1] = "other" if found[1] == "folder" else found[1]
+            return found, None
+    return None, within
+
+
+def opened_folder(name: bytes, within: Optional[int]) -> Optional[int]:
+    try:
+        return os.open(name, FOLDER_FLAGS, dir_fd=within)
     except OSError:
         return None
-    return sorted(found, key=lambda entry: str(entry[0]))
+
+
+def entries(folder: int, prefix: str) -> "Iterator[Tuple[bytes, List[Any]]]":
+    """What lies in an open folder, sorted: each name, and what is seen of it."""
+    found = []
+    try:
+        names = listed(folder)
+    except OSError:
+        names = []
+    for name in names:
+        inner = prefix + shown(name)
+        try:
+            found.append((name, seen(inner, os.stat(name, dir_fd=folder, follow_symlinks=False))))
+        except FileNotFoundError:
+            pass
+        except OSError:  # a folder whose names may be read, but nothing more
+            found.append((name, [inner, "other", 0, 0, 0, 0, 0]))
+    return iter(sorted(found, key=lambda entry: str(entry[1][0])))
 
 
 def seen(path: str, state: os.stat_result) -> List[Any]:
