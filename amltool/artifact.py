@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Any
@@ -10,6 +11,18 @@ import msgspec
 
 STORED_HERE = "file"
 """The ``store`` of an artifact that is kept in this clone's own folder."""
+
+
+LONGEST_LINE = 16 << 20
+"""Bytes of one entry of a ``metrics.jsonl``."""
+LONGEST_NAME = 1000
+"""Characters of the name of a metric, a parameter or a tag."""
+MOST_NAMES = 10_000
+"""Metrics of one run, and as many parameters, and tags."""
+LARGEST_INTEGER = (1 << 63) - 1
+"""Greater ones are logged as text, as `amltool.tracking.values` does."""
+DEEPEST = 60
+"""Levels to which what is logged may be nested: `amltool.tracking.values` writes fewer."""
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -64,30 +77,74 @@ class Tracked(msgspec.Struct, frozen=True):
 
 def read_entries(content: bytes) -> tuple[list[Entry], int]:
     """The entries of a ``metrics.jsonl`` and how many lines could not be read (a script may write there too)."""
-    decoder = msgspec.json.Decoder(Entry)
     entries: list[Entry] = []
     damaged = 0
     for line in content.split(b"\n"):
         if not line.strip():
             continue
-        try:
-            entries.append(decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        entry = _entry(line)
+        if entry is None:
             damaged += 1
+        else:
+            entries.append(entry)
     return entries, damaged
+
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def _entry(line: bytes) -> Entry | None:
+    if len(line) > LONGEST_LINE:
+        return None
+    try:
+        entry = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(entry.name) > LONGEST_NAME:
+        return None
+    may_be_odd = line.count(b"[") + line.count(b"{") > DEEPEST or _LONG_NUMBER(line)
+    return None if may_be_odd and _is_odd(entry.value) else entry
+
+
+_LONG_NUMBER = re.compile(rb"[0-9]{19}").search
+
+
+def _is_odd(value: Any) -> bool:
+    """Return True for a value nested too deep, or with a whole number too large, for what reads records."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        if any(isinstance(each, int) and abs(each) > LARGEST_INTEGER for each in level):
+            return True
+        for each in level:
+            inner += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def entries_in(blocks: Iterable[bytes]) -> Iterator[Entry | None]:
     """The entries of a ``metrics.jsonl`` that comes in blocks; ``None`` for each line that cannot be read."""
-    rest = b""
-    for block in blocks:
-        whole, newline, rest = (rest + block).rpartition(b"\n")
-        entries, damaged = read_entries(whole + newline)
+    for lines in _whole_lines(blocks):
+        entries, damaged = read_entries(lines)
         yield from entries
         yield from repeat(None, damaged)
-    entries, damaged = read_entries(rest)
-    yield from entries
-    yield from repeat(None, damaged)
+
+
+def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks with their ends at ends of lines; of a line that is too long no more than a byte too much is held."""
+    held: list[bytes] = []
+    length = 0
+    for block in blocks:
+        whole, newline, rest = block.rpartition(b"\n")
+        if newline:
+            yield b"".join([*held, whole, newline])
+            held, length = [], 0
+        if length <= LONGEST_LINE:
+            held.append(rest[: LONGEST_LINE + 1])
+            length += len(rest)
+    yield b"".join(held)
 
 
 def fold_lines(blocks: Iterable[bytes]) -> Tracked:
@@ -103,7 +160,7 @@ def fold_lines(blocks: Iterable[bytes]) -> Tracked:
                 yield entry
 
     found = fold_entries(whole())
-    return Tracked(found.metrics, found.parameters, found.tags, damaged)
+    return Tracked(found.metrics, found.parameters, found.tags, damaged + found.damaged_lines)
 
 
 def fold_entries(entries: Iterable[Entry], damaged: int = 0) -> Tracked:
@@ -112,12 +169,13 @@ def fold_entries(entries: Iterable[Entry], damaged: int = 0) -> Tracked:
     parameters: dict[str, str] = {}
     tags: dict[str, str] = {}
     for entry in entries:
-        if entry.kind == "parameter":
-            parameters[entry.name] = text_of(entry.value)
-        elif entry.kind == "tag":
-            tags[entry.name] = text_of(entry.value)
-        else:
+        names: dict[str, Any] = {"parameter": parameters, "tag": tags}.get(entry.kind, metrics)
+        if len(names) >= MOST_NAMES and entry.name not in names:
+            damaged += 1
+        elif names is metrics:
             metrics.setdefault(entry.name, _Series()).add(entry.value)
+        else:
+            names[entry.name] = text_of(entry.value)
     return Tracked({name: one.metric() for name, one in metrics.items()}, parameters, tags, damaged_lines=damaged)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from amltool.files import harmless_lines
 from amltool.hosts.base import Host, Piece
 from amltool.layout import RunFolder
 from amltool.run import Exit, is_time, parse_timestamp, timestamp
+from amltool.text import harmless
 
 LONGEST_EXIT = 1 << 16
 """Bytes of an ``exit.json``: an honest one has a few hundred."""
@@ -74,7 +74,7 @@ def exit_of(said: object) -> Exit:
     for name in _TIMES & found.keys():
         found[name] = _normal(found[name])
     if found.get("reason") is not None:
-        found["reason"] = _harmless(str(found["reason"]))
+        found["reason"] = harmless(" ".join(str(found["reason"]).split()), LONGEST_REASON)
     if odd:
         found["reason"] = "; ".join(filter(None, [found.get("reason"), f"{UNREADABLE}: {', '.join(odd)}"]))
     if found.get("canceled") is None:
@@ -84,12 +84,6 @@ def exit_of(said: object) -> Exit:
 
 def _normal(time: Any) -> Any:
     return None if time is None else timestamp(parse_timestamp(time))
-
-
-def _harmless(text: str) -> str:
-    line = " ".join(text.split())
-    line = harmless_lines(line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ...")
-    return line[: 2 * LONGEST_REASON]
 
 
 def _decoded(content: bytes) -> object:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import field
 
 from amltool.artifact import Artifact, Omission, Tracked, fold_lines
-from amltool.files import harmless_lines, safe_text
+from amltool.files import safe_text
 from amltool.hosts.base import LARGEST_PIECE, FileKind, FileOnHost, Host, Piece
 from amltool.hosts.there.tree import DEEPEST
 from amltool.layout import CONSOLE_FILE, LONG_LIST, METRICS_FILE, RunFolder
@@ -25,6 +25,7 @@ from amltool.run import LongList
 from amltool.stores.base import ArtifactStore, Kept
 from amltool.targets.links import inspect_links
 from amltool.targets.meanwhile import Meanwhile
+from amltool.text import harmless
 
 BLOCK = 1 << 20
 LONGEST_REASON = 300
@@ -171,6 +172,11 @@ class _Taking(msgspec.Struct):
             self.take_large(path, one)
 
     def take_large(self, path: str, wanted: _Wanted) -> None:
+        if path in OWN_FILES:
+            seen = next(iter(self.host.walk(self.folder.path, path)), None)
+            if seen is not None and seen.size > MAX_OWN_SIZE:  # a sparse file of any length costs nothing to make
+                self.omit(path, seen.size, over(MAX_OWN_SIZE))
+                return
         try:
             if path in self.unchanged and self.is_unchanged_there(path, wanted):
                 return
@@ -181,9 +187,6 @@ class _Taking(msgspec.Struct):
 
     def keep(self, path: str, stream: BinaryIO, size: int | None) -> None:
         limit = MAX_OWN_SIZE if path in OWN_FILES else self.limit
-        if path in OWN_FILES and (length := _length_of(stream) or 0) > limit:  # a sparse file costs nothing to make
-            self.omit(path, length, over(limit))
-            return
         try:
             self.kept[path] = self.store.put(self.counted(stream), limit=limit)
             self.omitted.pop(path, None)
@@ -192,8 +195,7 @@ class _Taking(msgspec.Struct):
 
     def omit_unread(self, path: str, size: int | None, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            said = harmless_lines(str(error.strerror or error))[:LONGEST_REASON]
-            self.omit(path, size, f"it cannot be read: {said}")
+            self.omit(path, size, f"it cannot be read: {harmless(error.strerror or error, LONGEST_REASON)}")
         elif path not in OWN_FILES:
             self.omit(path, size, "it vanished while the run was collected")
 
@@ -317,13 +319,6 @@ def _blob_id(like: str, size: int, blocks: Iterable[bytes]) -> str:
     for block in blocks:
         hashed.update(block)
     return hashed.hexdigest()
-
-
-def _length_of(stream: BinaryIO) -> int | None:
-    length = _size_of(stream)
-    if length is not None:
-        stream.seek(0)
-    return length
 
 
 def _size_of(stream: BinaryIO) -> int | None:
