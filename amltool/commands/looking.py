@@ -53,6 +53,8 @@ def list_runs(
     Raises:
         UserError: an unknown status.
     """
+    if best is not None and not best.strip("-"):
+        raise UserError("--best names no metric.", "Write --best NAME, or --best -NAME for the lowest value first.")
     told = finish_ended(opened)
     wanted = None
     if status is not None:
@@ -126,15 +128,23 @@ def query_runs(runs: Sequence[Run], query: str) -> Any:
         UserError: the query cannot be read, or does not fit the rows.
     """
     import jmespath
-    from jmespath.exceptions import JMESPathError
 
+    rows = [ancestor_row(run) for run in runs]
     try:
-        return jmespath.search(query, [ancestor_row(run) for run in runs])
-    except JMESPathError as error:
-        raise UserError(
-            f"The query cannot be used: {str(error).splitlines()[0]}",
-            "See https://jmespath.org; an example: [?status=='Completed'].run_id",
-        ) from None
+        result = jmespath.search(query, rows)
+    except Exception as error:  # it compares what it is given: TypeError, ValueError and RecursionError are the query's
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+        raise _query_refused(said) from None
+    if query.lstrip().startswith("&") and not isinstance(result, (dict, list, str, int, float, type(None))):
+        raise _query_refused("it gives an expression, and no value")
+    return result
+
+
+def _query_refused(why: str) -> UserError:
+    return UserError(
+        f"The query cannot be used: {why}.",
+        "See https://jmespath.org; a comparison needs two numbers: [?status=='Completed' && Accuracy > `0.9`].run_id",
+    )
 
 
 def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run | JournalEntry:

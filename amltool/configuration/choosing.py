@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import asdict, replace
 
-from amltool.configuration.compute import ComputeTarget, read_compute, write_compute
+from amltool.configuration.compute import ComputeTarget, ComputeType, read_compute, write_compute
 from amltool.configuration.folder import FOLDER, Files
 from amltool.configuration.runconfig import (
     COMPUTE_MISSING,
@@ -22,6 +23,12 @@ from amltool.errors import ConfigurationError, UserError
 COMPUTE_SUFFIX = ".compute"
 RUN_CONFIGURATION_SUFFIX = ".runconfig"
 DEFAULT_RUN_CONFIGURATION = "local"
+
+
+WITH_DOCKER = {
+    ComputeType.LOCAL: ComputeType.LOCAL_DOCKER,
+    ComputeType.REMOTE: ComputeType.REMOTE_DOCKER,
+}
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -102,7 +109,33 @@ def choose(
     else:
         configuration = find_run_configuration(snapshot, _default(snapshot))
         compute = find_compute(working, _target_of(configuration, None))
-    return Chosen(configuration, compute)
+    return _as_asked(configuration, compute)
+
+
+def _as_asked(configuration: RunConfiguration, compute: ComputeTarget) -> Chosen:
+    """What azureml-core did: the run configuration switched Docker on, and said what of the container.
+
+    With ``docker.enabled`` a target without Docker is one with it, and what stands beside it wins over the
+    ``.compute``; without, the ``.compute`` rules, and a warning says what is not done.
+    """
+    wishes = configuration.container
+    if wishes is None:
+        return Chosen(configuration, compute)
+    if wishes.enabled and compute.type in WITH_DOCKER:
+        compute = replace(compute, type=WITH_DOCKER[compute.type], user_managed_environment=False)
+    given = {name: value for name, value in asdict(wishes).items() if name != "enabled" and value is not None}
+    if wishes.enabled and compute.in_container:
+        return Chosen(configuration, replace(compute, **given))
+    managed = given.pop("user_managed_environment", None)
+    warnings = []
+    if managed is not None and managed != compute.user_managed_environment:
+        warnings.append(f"userManagedDependencies: {str(managed).lower()} is settled by userManagedEnvironment")
+    if compute.in_container and any(value != getattr(compute, name) for name, value in given.items()):
+        warnings.append("what docker says counts with `enabled: true` only; else what counts is that")
+    where = f"{FOLDER}/{configuration.name}{RUN_CONFIGURATION_SUFFIX}"
+    of = f"of {FOLDER}/{compute.name}{COMPUTE_SUFFIX}"
+    told = (*configuration.warnings, *(f"{where}: {warning} {of}" for warning in warnings))
+    return Chosen(replace(configuration, warnings=told), compute)
 
 
 def _target_of(configuration: RunConfiguration, target: str | None) -> str:

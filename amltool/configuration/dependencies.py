@@ -13,6 +13,8 @@ from amltool.configuration.reading import read_tree
 from amltool.configuration.tree import Findings, Mapping, Node, Scalar, Sequence, describe, quoted
 
 _SPECIFICATION = re.compile(r"(?:[A-Za-z0-9_./:-]+::)?([A-Za-z0-9_][A-Za-z0-9_.-]*)\s*(.*)", re.DOTALL)
+_EXACT_BUILD = re.compile(r"=(=?)\s*([^\s=<>!~,|]+)\s*=\s*[^\s=]+")
+_BUILD_AFTER_VERSION = re.compile(r"((?:^|[=<>!~])[^\s,|]*[^\s,|=<>!~])\s+[^\s,|=<>!~]+$")
 _COMES_WITH_PYTHON = frozenset({"python", "pip", "setuptools", "wheel"})
 _COORDINATE = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -34,7 +36,7 @@ class CondaDependencies:
         for package in self.packages:
             name, constraint = _parts(package)
             if name == "python":
-                return re.sub(r"^==?\s*", "", constraint).strip() or None
+                return re.sub(r"^==?\s*", "", without_build(constraint)).strip() or None
         return None
 
     @property
@@ -98,6 +100,17 @@ def read_spark_dependencies(content: bytes, path: str) -> SparkDependencies:
     values = read_fields(findings, read_tree(content, findings), _SPARK)
     findings.check()
     return SparkDependencies(warnings=findings.warning_texts(), **values)
+
+
+def without_build(constraint: str) -> str:
+    """A conda constraint without the build that may follow a version: ``0.41.2 py_0``, ``=0.41.2=py_0``.
+
+    Source: MatchSpec of conda, https://docs.conda.io/projects/conda-build/en/stable/resources/package-spec.html
+    """
+    constraint = constraint.strip()
+    if with_build := _EXACT_BUILD.fullmatch(constraint):
+        return f"{'=' if with_build[1] else ''}={with_build[2]}"
+    return _BUILD_AFTER_VERSION.sub(r"\1", constraint)
 
 
 def _parts(specification: str) -> tuple[str, str]:

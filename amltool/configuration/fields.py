@@ -58,13 +58,26 @@ class Table(msgspec.Struct, frozen=True):
     """The keys of one kind of file.
 
     ``ignored`` ones were written by the ancestor and mean nothing any more; ``elsewhere`` says where keys belong that
-    are likely to be looked for here.
+    are likely to be looked for here. With ``any_style`` a key may be written in another style: ``node_count`` and
+    ``NodeCount`` are ``nodeCount``.
     """
 
     fields: tuple[Field, ...]
     ignored: frozenset[str] = frozenset()
     unknown: Unknown = Unknown.WARNING
     elsewhere: AbstractMapping[str, str] = {}
+    any_style: bool = False
+
+    def field(self, key: str) -> Field | None:
+        """The field of a key as it is written in a file; ``None`` where there is none."""
+        words = self._word(key)
+        return next((each for each in self.fields if self._word(each.key) == words), None)
+
+    def ignores(self, key: str) -> bool:
+        return self._word(key) in {self._word(each) for each in self.ignored}
+
+    def _word(self, key: str) -> str:
+        return without_style(key) if self.any_style else key
 
     def defaults(self) -> dict[str, Any]:
         return {each.name: each.default for each in self.fields}
@@ -73,17 +86,22 @@ class Table(msgspec.Struct, frozen=True):
         return [each.key for each in self.fields]
 
 
+def without_style(key: str) -> str:
+    """A key without what tells ``nodeCount``, ``NodeCount``, ``node_count`` and ``node-count`` apart."""
+    return key.replace("_", "").replace("-", "").casefold()
+
+
 def read_given(findings: Findings, mapping: Mapping, table: Table) -> dict[str, Any]:
     """The checked values of the keys that are given; null and empty text count as not given."""
-    by_key = {each.key: each for each in table.fields}
     values: dict[str, Any] = {}
+    by_key = {each.key: each for each in table.fields}
     for key, node in mapping.entries:
-        wanted = by_key.get(key.text)
+        wanted = by_key.get(key.text) or (table.field(key.text) if table.any_style else None)
         if wanted is None:
             _unknown(findings, key, table)
         elif not is_null(node):
             before = len(findings.mistakes)
-            value = wanted.kind(findings, wanted.key, node)
+            value = wanted.kind(findings, key.text, node)
             if value is not None and len(findings.mistakes) == before:
                 values[wanted.name] = value
     return values
@@ -95,7 +113,7 @@ def read_fields(findings: Findings, mapping: Mapping, table: Table) -> dict[str,
 
 
 def _unknown(findings: Findings, key: Scalar, table: Table) -> None:
-    if key.text in table.ignored:
+    if table.ignores(key.text):
         return
     likely = findings.guess(key.text, table.known())
     if key.text in table.elsewhere:

@@ -12,7 +12,7 @@ import msgspec
 from amltool.configuration import fields as kind
 from amltool.configuration.fields import Field, Table, read_fields, refuse_plain_secrets
 from amltool.configuration.reading import read_tree
-from amltool.configuration.successor import is_successor, read_successor
+from amltool.configuration.successor import ContainerWishes, is_successor, read_successor
 from amltool.configuration.tree import Findings, Mapping, Node, Sequence, describe, plain_value
 from amltool.configuration.writing import dump, plain
 from amltool.errors import UserError
@@ -61,6 +61,7 @@ class RunConfiguration(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     data_source_settings: AbstractMapping[str, Any] = {}
     data_source_substitutions: AbstractMapping[str, Any] = {}
     max_run_duration_seconds: int | None = None
+    container: ContainerWishes | None = None
     content: AbstractMapping[str, Any] = {}
     warnings: tuple[str, ...] = ()
 

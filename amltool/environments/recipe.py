@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from amltool.configuration.dependencies import CondaDependencies, read_conda_dependencies
+from amltool.configuration.dependencies import CondaDependencies, read_conda_dependencies, without_build
 from amltool.environments.base import EnvironmentRequest, ReadFile
 from amltool.environments.lock import PROJECT_FILE, LockContent, LockedPackage, LockSource, read_lock
 from amltool.environments.requirements import read_requirements
@@ -160,9 +160,9 @@ def _of_dependencies(found: CondaDependencies, name: str, read: ReadFile) -> Rec
 
 def _as_pip(constraint: str) -> str:
     """A conda constraint in pip's words: ``=23.1`` means ``==23.1.*`` there; a build is conda's own."""
-    constraint = constraint.strip().replace(" ", "")
+    constraint = without_build(constraint).replace(" ", "")
     if re.match(r"=[^=]", constraint):
-        version = constraint[1:].partition("=")[0]
+        version = constraint[1:]
         return f"=={version}" if version.endswith("*") else f"=={version}.*"
     return f"=={constraint}" if constraint[:1].isdigit() else constraint
 

@@ -15,6 +15,8 @@ from amltool.errors import UserError
 _OPTION = re.compile(r"(-[a-zA-Z]|--[a-z][a-z-]*)(?:\s*=\s*|\s+|(?<=^-[a-zA-Z])(?=\S)|$)(.*)", re.DOTALL)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|file:")
 _ARCHIVE = re.compile(r"\.(?:whl|zip|tar\.gz|tgz|tar\.bz2|tar\.xz)$")
+_VCS = re.compile(r"(?:git|hg|svn|bzr)\+")
+_PINNED = re.compile(r"@[0-9a-f]{40}(?:[#\s]|$)")
 _WHEEL_OF_FOLDER = "Make a wheel of it (pip wheel --no-deps FOLDER), commit it, and name that file under `pip:`."
 
 
@@ -53,7 +55,7 @@ class _Reading:
         if name in ("-r", "--requirement", "-c", "--constraint"):
             self._include(value, line, file, constraint=name in ("-c", "--constraint"))
         elif name in ("-e", "--editable"):
-            raise _refused(line, file, "is editable, so its code may change under every run", _WHEEL_OF_FOLDER)
+            raise _refused(line, file, "is editable, so its code may change under every run", _without_editable(value))
         elif name in ("-f", "--find-links") and not _URL.match(value) and not value.startswith(("/", "$")):
             raise _refused(
                 line, file, "is a folder of the project, which no recipe can hold", "Name its wheels one by one."
@@ -62,6 +64,7 @@ class _Reading:
             self.options.append(line)
 
     def _include(self, value: str, line: str, file: str, *, constraint: bool) -> None:
+        value = _file_named(_unquoted(value))
         if _URL.match(value):
             raise _refused(line, file, "is not in the snapshot, so it may change", "Commit that file and name it.")
         base = posixpath.dirname(file) if file else self.root
@@ -79,6 +82,11 @@ class _Reading:
 
     def _requirement(self, line: str, file: str) -> str:
         bare = _without_marker(line)
+        name, at, place = bare.partition("@")
+        if at and place.lstrip().startswith("file:"):
+            return self._requirement(_by_path(place.strip(), line[len(bare) :], name.strip(), file), file)
+        if bare.startswith("file:"):
+            return self._requirement(_by_path(bare, line[len(bare) :], "", file), file)
         if not _is_path(bare):
             return line
         if bare.startswith(("/", "~")):
@@ -130,6 +138,43 @@ def read_requirements(lines: Iterable[str], conda_file: str, read: ReadFile) -> 
     return Requirements(
         tuple(reading.lines), tuple(dict.fromkeys(reading.options)), tuple(reading.constraints), reading.files
     )
+
+
+def _without_editable(value: str) -> str:
+    """What helps in place of ``-e VALUE``."""
+    if not _VCS.match(value):
+        return _WHEEL_OF_FOLDER
+    if _PINNED.search(value):
+        return f"Write it without -e, it is pinned to a commit: {without_credentials(value)}"
+    return "Write it without -e, and pin it to a commit: git+https://HOST/REPOSITORY.git@SHA#egg=NAME"
+
+
+def _by_path(url: str, rest: str, name: str, file: str) -> str:
+    """A ``file:`` URL (of a package that may have a ``name``) as the path of a file in the project.
+
+    Raises:
+        UserError: it is a path of the machine where the line was written, as ``pip freeze`` and conda write them.
+    """
+    path = _file_named(url)
+    if path.startswith(("/", "file:")):
+        line = f"{name} @ {url}{rest}" if name else f"{url}{rest}"
+        known = re.split(r"[\s\[]", name, maxsplit=1)[0]
+        remedy = f"Write the version in its place ({known}==VERSION), or c" if known else "C"
+        raise _refused(
+            line, file, "names a place on one machine", f"{remedy}ommit a wheel of it and name it: ./wheels/NAME.whl"
+        )
+    extras = re.search(r"\[[^\]]*\]$", name)
+    return f"./{path.partition('#')[0].removeprefix('./')}{extras[0] if extras else ''}{rest}"
+
+
+def _file_named(value: str) -> str:
+    """``file:NAME`` as ``NAME``, for it is relative; any other text as it is, ``file:///absolute`` among it."""
+    named = value[len("file:") :] if value.startswith("file:") else value
+    return value if named.startswith("/") else named
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def _logical_lines(text: str) -> list[str]:

@@ -65,6 +65,8 @@ def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, rea
         ConfigurationError: with every mistake of the Spark dependencies file.
     """
     script = [os.fsdecode(part) for part in request.command]
+    if script[0].startswith("-") and request.interpreted:  # else Python takes it for an option of its own
+        script[0] = f"./{script[0]}"
     if not request.interpreted:
         return RunCommand(command=[f"./{script[0]}", *script[1:]])
     if script[0].endswith(NOTEBOOK_SUFFIX):

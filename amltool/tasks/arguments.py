@@ -52,14 +52,23 @@ class Reading:
 class AmltoolTask(Task):  # type: ignore[type-arg] # Task is generic in name only
     """A task of ours: read by our parser, and left only by the three ways of ``failures``."""
 
-    def __init__(self, body: Body, *, short: Mapping[str, str], script_arguments: bool, **options: Any) -> None:
+    def __init__(
+        self,
+        body: Body,
+        *,
+        short: Mapping[str, str],
+        script_arguments: bool,
+        dashed: Iterable[str] = (),
+        **options: Any,
+    ) -> None:
         self.parameters = tuple(inspect.signature(body).parameters.values())[1:]
         self.short = dict(short)
         self.script_arguments = script_arguments
+        self.dashed = frozenset(dashed)
         self.readings = {p.name: _reading(p, getattr(body, "__globals__", {})) for p in self.parameters}
         words = [p.name for p in self.parameters if p.kind is not Parameter.KEYWORD_ONLY]
         super().__init__(body, positional=words, auto_shortflags=False, **options)
-        unknown = sorted((set(self.short) | set(self.help)) - set(self.readings))
+        unknown = sorted((set(self.short) | set(self.help) | self.dashed) - set(self.readings))
         if unknown:
             raise TypeError(f"{self.name} has no parameter {', '.join(unknown)}")
 
@@ -132,6 +141,7 @@ def task(
     short: Mapping[str, str] | None = None,
     script_arguments: bool = False,
     help: Mapping[str, str] | None = None,
+    dashed: Iterable[str] = (),
 ) -> Callable[[Body], AmltoolTask]:
     """Make a function a task of ours.
 
@@ -141,6 +151,7 @@ def task(
         short: parameter to the one letter of its short option; there are no others.
         script_arguments: whether it takes what follows ``--`` (see ``remainder_arguments``).
         help: parameter to one line that says what it is.
+        dashed: parameters whose value may begin with one dash (``--best -loss``).
 
     Raises:
         TypeError: the declaration cannot be read; it says why.
@@ -157,6 +168,7 @@ def task(
             short=short or {},
             script_arguments=script_arguments,
             help=dict(help or {}),
+            dashed=dashed,
         )
 
     return declare

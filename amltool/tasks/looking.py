@@ -15,17 +15,18 @@ from amltool.tasks.watching import TerminalWatcher, print_json
 @task(
     short={"limit": "n"},
     help={
-        "limit": "how many of the newest (0: all)",
+        "limit": "how many of the newest (0: all; 20, and all with --query)",
         "status": "only runs of this status",
         "query": "a JMESPath query on the rows (metrics are top-level keys)",
         "best": "the runs with the highest value of this metric first (-NAME: the lowest)",
         "json": JSON_HELP,
     },
+    dashed=("best",),
 )
 def runs(
     context: Context,
     *,
-    limit: int = 20,
+    limit: int | None = None,
     status: str | None = None,
     query: str | None = None,
     best: str | None = None,
@@ -36,7 +37,8 @@ def runs(
     from amltool.commands.opening import open_project
     from amltool.render import query_text, runs_table
 
-    shown = None if query is not None or limit <= 0 else limit
+    asked = limit if limit is not None else 20 if query is None else 0
+    shown = asked if asked > 0 else None
     only = json or query is not None  # of what is not recorded yet there is no more than a row
     listing = list_runs(open_project(), limit=shown, status=status, best=best, recorded_only=only)
     for sentence in listing.told:

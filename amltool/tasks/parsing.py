@@ -159,7 +159,7 @@ class TaskReader:
             self._set(flag, argument, value)
         elif argument.optional:
             argument.set_value(True, cast=False)
-        elif self.pending and self._may_be_value(self.pending[0]):
+        elif self.pending and (self._may_be_value(self.pending[0]) or self._is_dashed(argument, self.pending[0])):
             self._set(flag, argument, self.pending.popleft())
         else:
             self._refuse(f"{flag} needs a value.", f"One that begins with - is given as {flag}=VALUE.")
@@ -167,6 +167,11 @@ class TaskReader:
     @staticmethod
     def _may_be_value(word: str) -> bool:
         return not word.startswith("-") or word == "-" or NEGATIVE_NUMBER.match(word) is not None
+
+    def _is_dashed(self, argument: Argument, word: str) -> bool:
+        """Return True for a value with a dash before it, where the option takes such and no option is called that."""
+        takes_dash = (argument.attr_name or argument.name) in self.context.task.dashed
+        return takes_dash and not word.startswith("--") and not (word in self.context.flags or word in self.core.flags)
 
     def _word(self, word: str) -> None:
         for argument in self.context.positional_args:

@@ -124,3 +124,17 @@ def test_all_mistakes_of_a_spark_file_are_told_at_once() -> None:
         "s.yml:6:4: unknown key 'grp': did you mean 'group'?",
         "s.yml:7:3: packages: 'a,b' cannot be part of a Maven package's name",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("3.6.2 h1_0", "3.6.2"), ("=3.6.2=h1_0", "3.6.2"), ("==3.6.2", "3.6.2"), ("=3.6", "3.6"),
+        (" >=3.6,<4", ">=3.6,<4"), (" >=3.6, <4", ">=3.6, <4"), (" >=3.6 h1_0", ">=3.6"),
+        (" 3.6.*", "3.6.*"), ("", None),
+    ],
+)  # fmt: skip
+def test_a_build_after_a_version_is_no_part_of_the_version(written: str, meant: str | None) -> None:
+    space = " " if written[:1].isdigit() else ""
+    content = f"dependencies:\n- 'python{space}{written}'\n".encode()
+    assert read_conda_dependencies(content, "c.yml").python_version == meant

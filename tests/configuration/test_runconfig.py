@@ -16,6 +16,7 @@ from amltool.configuration.runconfig import (
     read_run_configuration,
     write_run_configuration,
 )
+from amltool.configuration.successor import ContainerWishes
 from amltool.errors import ConfigurationError, UserError
 
 PATH = "aml_config/docker.runconfig"
@@ -160,16 +161,11 @@ def test_the_camel_case_successor_of_2018_is_read() -> None:
         environment_variables={"EXAMPLE_ENV_VAR": "EXAMPLE_VALUE"},
         conda_dependencies_file="aml_config/conda.yml",
         prepare_environment=True,
+        container=ContainerWishes(
+            base_docker_image="python:3.11", shared_volumes=True, nvidia_docker=False, user_managed_environment=False
+        ),
     )
     assert configuration.warnings == ()
-
-
-def test_what_the_successor_asks_of_the_machine_is_a_warning_that_says_where_it_belongs() -> None:
-    (warning,) = read(successor(docker="true")).warnings
-
-    assert (
-        warning == f"{PATH}:18:5: docker is switched on by the compute target, not here: name one of type localdocker"
-    )
 
 
 def test_a_framework_that_meant_a_service_is_explained() -> None:

@@ -125,3 +125,62 @@ def test_a_wheel_that_is_nowhere_is_said_with_where_it_was_looked_for() -> None:
         read_requirements([f"./wheels/{WHEEL}"], "aml_config/conda_dependencies.yml", {}.get)
     assert f"no such file aml_config/wheels/{WHEEL} nor wheels/{WHEEL}" in refused.value.what
     assert "Commit it there, or correct the path" in refused.value.remedy
+
+
+class TestLinesOfRealFiles:
+    """What conda, pip and users wrote in environment files."""
+
+    @pytest.mark.parametrize(
+        "line", ["-r file:more.txt", "-r 'more.txt'", '--requirement="more.txt"', "-r file:./more.txt"]
+    )
+    def test_a_requirements_file_may_be_named_as_conda_and_shells_do(self, line):
+        assert read(line, aml_config__more_txt=b"six==1.16.0").lines == ("six==1.16.0",)
+
+    @pytest.mark.parametrize(
+        ("line", "remedy"),
+        [
+            ("-e git+https://h/x.git@0123456789012345678901234567890123456789#egg=x", "without -e, it is pinned"),
+            ("-e git+https://h/x.git@master#egg=x", "pin it to a commit"),
+            ("-e ./x", "Make a wheel"),
+            ("-r file:///etc/passwd", "Commit that file"),
+            ("numpy @ file:///croot/numpy_123/work", "numpy==VERSION"),
+            ("numpy[extra] @ file:///croot/numpy_123/work ; python_version > '3'", "numpy==VERSION"),
+            ("file:///croot/numpy.whl", "ommit a wheel"),
+            ("--find-links ./wheels", "one by one"),
+        ],
+    )
+    def test_what_is_refused_names_its_line_and_what_helps(self, line, remedy):
+        with pytest.raises(UserError) as caught:
+            read(line)
+        assert line.split()[0] in caught.value.what
+        assert remedy in caught.value.remedy
+
+    @pytest.mark.parametrize("line", [f"mine @ file:{WHEEL}", f"file:{WHEEL}", f"mine[x] @ file:./{WHEEL}"])
+    def test_a_file_url_of_the_project_travels_along(self, line):
+        found = read(line)
+        assert found.files == {f"aml_config/{WHEEL}": b"wheel"}
+        assert found.lines == (f"./aml_config/{WHEEL}{'[x]' if '[x]' in line else ''}",)
+
+
+NAMES = some.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
+TAILS = some.sampled_from(
+    ["", "==1.0", ">=1,<2", "[x]==1", " ; python_version > '3'", " --hash=sha256:" + "0" * 64, "  # why"]
+)
+PREFIXES = some.sampled_from(
+    ["", "-e ", "-r ", "-c ", "-r file:", "-f ", "--find-links=", "-i https://h/", "--extra-index-url https://h/",
+     "--pre ", "git+https://h/", "https://h/", "./", "file:", "x @ file:", "x @ file:///",
+     "--no-binary ", "--hash=sha256:"]
+)  # fmt: skip
+
+
+@given(prefix=PREFIXES, name=NAMES, tail=TAILS)
+@settings(deadline=None, max_examples=200)
+def test_no_line_is_dropped_without_a_word(prefix, name, tail):
+    line = f"{prefix}{name}{tail}"
+    try:
+        found = read_requirements([line], CONDA_FILE, {f"aml_config/{name}": b"fromfile==1"}.get)
+    except UserError as error:
+        told = error.what if error.remedy else ""
+    else:
+        told = " ".join([*found.lines, *found.options, *found.constraints])
+    assert name in told or "fromfile==1" in told
