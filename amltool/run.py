@@ -92,8 +92,6 @@ def parse_timestamp(text: str) -> datetime:
 def is_time(text: str) -> bool:
     """Return True for an ISO 8601 time within years whose times can be moved to any time zone."""
     try:
-        if text.endswith("Z"):
-            return 1970 <= datetime.fromisoformat(text[:-1]).year < 9999
         return 1970 <= parse_timestamp(text).year < 9999
     except ValueError:
         return False
