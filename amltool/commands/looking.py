@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from amltool.commands.artifacts import artifact_content
+from amltool.commands.drivers import DriverWatch, drives, stopped_driver
 from amltool.commands.driving import finish, finish_ended, go_on, hand_over, looked_at, prepare_drive, runs_now
 from amltool.commands.opening import Opened
 from amltool.commands.unfinished import BEFORE_LAUNCH, unfinished_row
 from amltool.errors import DamagedError, TargetError, UserError
 from amltool.history.journal import JournalEntry, Step
 from amltool.layout import CONSOLE_FILE
+from amltool.locks import SAID_AFTER_S
 from amltool.run import Run, RunRecord, RunStatus, parse_timestamp
 from amltool.targets.drive import Drive
 from amltool.targets.following import ConsoleReader, Outage
@@ -24,6 +26,8 @@ from amltool.targets.watcher import Silent, Watcher
 WAIT_S = 0.05
 LOG_WAIT_S = 0.25
 """How often a file under ``logs/`` is looked at: it costs a round trip."""
+CANCEL_S = 12.0
+"""How long a cancel may take in all where another process does not let go of the run: one that goes on needs less."""
 LOOK_S = 1.0
 """How often one who follows a run looks whether it still has a driver."""
 STATUSES = {status.value.lower(): status for status in RunStatus}
@@ -240,7 +244,7 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
     if entry is None:
         return opened.history.find(name)
     reader: ConsoleReader | None = None
-    is_said, outage = False, Outage(watcher)
+    is_said, outage, driver = False, Outage(watcher), DriverWatch(entry, watcher.say)
     while True:
         try:
             with entry.driven():
@@ -259,9 +263,11 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
         except BlockingIOError:
             if stands_before_launch(entry):
                 is_said = is_said or _say_queued(entry, watcher)
+                driver.look(lambda: False)
                 time.sleep(WAIT_S)
                 continue
             try:
+                driver.look(lambda: _is_over(opened, entry))
                 reader = reader or _console_reader(opened, entry)
                 blocks = reader.new() if reader is not None else []
             except TargetError as error:  # whoever drives the run waits for an answer, too
@@ -271,6 +277,14 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
             for block in blocks:
                 watcher.console(block)
             time.sleep(WAIT_S)
+
+
+def _is_over(opened: Opened, entry: JournalEntry) -> bool:
+    """Return True if a run has ended where it was started, whatever its driver knows of it."""
+    if not is_running(entry):
+        return True
+    run = looked_at(opened, entry)
+    return run is None or not runs_now(run)
 
 
 def is_rerun(opened: Opened, name: str) -> bool:
@@ -317,9 +331,21 @@ def _catch_up(run: Drive, reader: ConsoleReader | None) -> None:
     run.console_offset = reader.offset
 
 
-def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord | None:
+@dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """A run that another process has to record, after a cancel; ``told`` says which, and what to do. ``is_canceled``:
+    it does not go on, and had not ended before.
+    """
+
+    run_id: str
+    told: str
+    is_canceled: bool
+
+
+def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord | Unrecorded | None:
     """Cancel an unfinished run: its whole process tree is gone when this returns. The record says whether that is what
-    ended it; ``None``: nothing can be known of it any more, its entry was damaged and is gone.
+    ended it; ``None``: nothing can be known of it any more, its entry was damaged and is gone. A driver that is stopped
+    or hangs is waited for until `CANCEL_S` after the beginning.
 
     With ``give_up`` a run whose target does not answer is ended all the same; what lies there stays, or even goes on.
 
@@ -334,23 +360,44 @@ def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord
             f"Run {over.run_id} is over: {over.record.status.value}.",
             "Only a run that is not finished can be canceled.",
         )
+    until = time.monotonic() + CANCEL_S
     entry.ask_to_cancel()
     try:
         run = looked_at(opened, entry)
     except DamagedError:
         entry.discard()
         return None
+    is_canceled = stands_before_launch(entry)
     try:
         if run is not None and runs_now(run):
             run.target.launcher.cancel(run.target.host, run.folder, run.state.handle)
             entry.note_cancel_reached()
+            is_canceled = True
     except TargetError as error:
         if not give_up:
             later = f"The cancel is kept, and done when there is an answer; to see it: amltool wait {entry.run_id}"
             gone = f"If the machine is gone for good: amltool cancel {entry.run_id} --give-up"
             raise TargetError(error.what, f"{later}\n{gone}") from error
         entry.give_up()
-    return wait_for(opened, entry.run_id, Silent()).record
+    return _recorded(opened, entry, until, is_canceled=is_canceled)
+
+
+def _recorded(opened: Opened, entry: JournalEntry, until: float, *, is_canceled: bool) -> RunRecord | Unrecorded:
+    """The record of a run that a cancel has reached; it is made here where nobody else drives the run."""
+    stopped_since: float | None = None
+    while True:
+        try:
+            with entry.driven():
+                finish(opened, prepare_drive(opened, entry, Silent()))
+            return opened.history.find(entry.run_id).record
+        except FileNotFoundError:  # its driver was faster
+            return opened.history.find(entry.run_id).record
+        except BlockingIOError:
+            now, driver = time.monotonic(), stopped_driver(entry)
+            stopped_since = None if driver is None else stopped_since or now
+            if now > until or (stopped_since is not None and now - stopped_since > SAID_AFTER_S):
+                return Unrecorded(entry.run_id, drives(driver or entry.driver(), entry.run_id), is_canceled)
+            time.sleep(WAIT_S)
 
 
 def console_of(
@@ -371,7 +418,7 @@ def console_of(
     if path != CONSOLE_FILE:
         reader = LogReader(host, lambda: launcher.live_work(host, run.folder), path)
     watcher, is_said = watcher or Silent(), False
-    looked, outage = time.monotonic(), Outage(watcher)
+    looked, outage, driver = time.monotonic(), Outage(watcher), DriverWatch(found, watcher.say)
     while True:
         running = is_running(found)
         is_said = is_said or _say_queued(found, watcher)
@@ -398,6 +445,7 @@ def console_of(
         if time.monotonic() - looked > LOOK_S:
             # its driver may have died since: then nobody else would see the run's end
             go_on(opened, found)
+            driver.look(lambda: _is_over(opened, found))
             looked = time.monotonic()
     yield from _rest(opened, found.run_id, path, reader.offset)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any
 
+from amltool.commands.drivers import stopped_driver
 from amltool.configuration.compute import read_compute
 from amltool.errors import UserError
 from amltool.files import safe_text
@@ -80,8 +81,11 @@ def _waits_for(state: RunState, *, driven: bool, canceled: bool) -> str | None:
 
 
 def _note(entry: JournalEntry, state: RunState, *, driven: bool) -> str:
-    """A word for people where the driver of a run died before it was launched."""
+    """A word for people where the driver of a run died before it was launched, or is stopped."""
     is_interrupted = state.step in BEFORE_LAUNCH and not driven
+    stopped = None if is_interrupted else stopped_driver(entry)
+    if stopped is not None:
+        return f"driven by {stopped}. {stopped.remedy}"
     return f"interrupted; go on with: amltool wait {entry.run_id}" if is_interrupted else ""
 
 

@@ -39,7 +39,7 @@ def runs(
 
     asked = limit if limit is not None else 20 if query is None else 0
     shown = asked if asked > 0 else None
-    only = json or query is not None  # of what is not recorded yet there is no more than a row
+    only = query is not None  # of what is not recorded yet there is no more than a row
     listing = list_runs(open_project(), limit=shown, status=status, best=best, recorded_only=only)
     for sentence in listing.told:
         TerminalWatcher().say(sentence)

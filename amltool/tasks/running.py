@@ -20,6 +20,7 @@ from amltool.tasks.watching import (
 
 if TYPE_CHECKING:
     from amltool.commands.judging import Rerun
+    from amltool.commands.looking import Unrecorded
     from amltool.commands.opening import Opened
     from amltool.commands.submit import Submission, Submitted
     from amltool.run import RunRecord
@@ -256,9 +257,10 @@ def cancel(context: Context, run: str = "@", *, give_up: bool = False) -> Outcom
     """Cancel a run: its whole process tree is gone when this returns."""
     from amltool.commands.looking import cancel_run
     from amltool.commands.opening import open_project
+    from amltool.run import RunRecord
 
     record = cancel_run(open_project(), run, give_up=give_up)
-    if record is not None and _is_canceled(record) and give_up and record.reason:
+    if isinstance(record, RunRecord) and _is_canceled(record) and give_up and record.reason:
         TerminalWatcher().say(
             f"Run {record.run_id} is recorded as {record.status.value} ({record.reason}). "
             f"When its machine is back: amltool clean --target {record.target}"
@@ -268,13 +270,20 @@ def cancel(context: Context, run: str = "@", *, give_up: bool = False) -> Outcom
     return Outcome(ExitCode.DONE if _is_canceled(record) else ExitCode.MISTAKE)
 
 
-def _is_canceled(record: RunRecord | None) -> bool:
+def _is_canceled(record: RunRecord | Unrecorded | None) -> bool:
     """Whether a cancel did it; of a run of which nothing is known any more, nothing is left."""
+    from amltool.commands.looking import Unrecorded
+
+    if isinstance(record, Unrecorded):
+        return record.is_canceled
     return record is None or record.status.value == "Canceled"
 
 
-def _canceled_line(record: RunRecord | None) -> str:
+def _canceled_line(record: RunRecord | Unrecorded | None) -> str:
     """What became of a run that was to be canceled."""
-    if record is None or _is_canceled(record):
-        return "Experiment run canceled successfully."
-    return f"The cancel came too late.\n{ending_line(record)}"
+    from amltool.commands.looking import Unrecorded
+
+    done = "Experiment run canceled successfully." if _is_canceled(record) else "The cancel came too late."
+    if isinstance(record, Unrecorded):
+        return f"{done}\n{record.told}"
+    return done if record is None or _is_canceled(record) else f"{done}\n{ending_line(record)}"
