@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from amltool.commands.driving import go_on, looked_at
 from amltool.commands.looking import LOOK_S, find_run, is_running, stands_before_launch, wait_for
 from amltool.commands.opening import Opened
 from amltool.commands.outputs import download
+from amltool.destination import Destination
 from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.history.journal import JournalEntry
@@ -22,6 +24,7 @@ from amltool.targets.watcher import Silent, Watcher
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 """Between two looks at ``logs/``; the pause grows while nothing in it does."""
+LONGEST_MARK = 100
 MARK = ".amltool-run"
 """In a folder that logs were brought to: the run they are of."""
 
@@ -59,7 +62,7 @@ def keep_logs(opened: Opened, name: str, into: Path, *, follow: bool, watcher: W
             return
         found = wait_for(opened, found.run_id, Silent())
     recorded = [each for each in artifacts_of(opened, found) if each.path.startswith(f"{TOPS[0]}/")]
-    lacking = [each for each in recorded if _digest(into / each.path) != each.sha256]
+    lacking = [each for each in recorded if _digest(into, each.path) != each.sha256]
     download(opened, found, lacking, into, overwrite=True)
 
 
@@ -101,24 +104,28 @@ def _say_refused(copy: LogsCopy, watcher: Watcher) -> None:
 
 
 def _claim(into: Path, run_id: str) -> None:
-    mark = into / MARK
+    destination = Destination(into)
     try:
         into.mkdir(parents=True, exist_ok=True)
-        if any(into.iterdir()) and not (mark.exists() and mark.read_text("utf-8").strip() == run_id):
+        if any(into.iterdir()) and _marked(destination) != run_id:
             raise UserError(
                 f"{into} is not empty, and what is in it is not of run {run_id}.", "Name a new or empty folder."
             )
-        mark.write_text(f"{run_id}\n", "utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise no_space(error if isinstance(error, OSError) else OSError(str(error)), into) from error
+        destination.put([MARK], [f"{run_id}\n".encode()])
+    except OSError as error:
+        raise no_space(error, into) from error
 
 
-def _digest(place: Path) -> str | None:
-    try:
-        with place.open("rb") as stream:
-            digest = hashlib.sha256()
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return None
-    return digest.hexdigest()
+def _marked(destination: Destination) -> str | None:
+    with contextlib.suppress(OSError), destination.reading([MARK]) as stream:
+        return stream.read(LONGEST_MARK).decode("utf-8", "replace").strip()
+    return None
+
+
+def _digest(into: Path, path: str) -> str | None:
+    with contextlib.suppress(OSError, UserError), Destination(into).reading(path.split("/")) as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
+    return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 from amltool.artifact import Artifact
 from amltool.commands.artifacts import artifact_content, artifacts_of
 from amltool.commands.opening import Opened
+from amltool.destination import Destination
 from amltool.errors import DamagedError, UserError
 from amltool.files import no_space
 from amltool.run import Run
@@ -42,37 +41,33 @@ def download(
     Raises:
         UserError: a file is in the way, a name is unsafe, an artifact is not here or is damaged.
     """
-    places = {artifact.path: _place(folder, artifact.path) for artifact in artifacts}
-    existing = [str(path) for path in places.values() if os.path.lexists(path)]
+    destination = Destination(folder)
+    parts_of = {artifact.path: _parts(artifact.path) for artifact in artifacts}
+    try:
+        existing = [path for path, parts in parts_of.items() if destination.has(parts)]
+    except OSError as error:
+        raise no_space(error, folder) from error
     if existing and not overwrite:
         listed = "\n".join(
-            f"There is a file name {Path(path).name} existing in {Path(path).parent}" for path in existing
+            f"There is a file name {Path(path).name} existing in {(folder / path).parent}" for path in existing
         )
         raise UserError(f"{listed}\nNothing was downloaded.", "please add '--overwrite' to overwrite")
     for artifact in artifacts:
-        _write(opened, run, artifact, places[artifact.path])
-    return list(places.values())
+        _write(opened, run, artifact, destination, parts_of[artifact.path])
+    return [folder.joinpath(*parts) for parts in parts_of.values()]
 
 
-def _place(folder: Path, path: str) -> Path:
+def _parts(path: str) -> list[str]:
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts) or "\0" in path:
         raise UserError(f"The record names an artifact {path!r}, which is no safe file name.", "Do not download it.")
-    return folder.joinpath(*parts)
+    return parts
 
 
-def _write(opened: Opened, run: Run, artifact: Artifact, place: Path) -> None:
-    beside = place.with_name(f".{place.name[:200]}.{os.getpid()}.tmp")
+def _write(opened: Opened, run: Run, artifact: Artifact, destination: Destination, parts: list[str]) -> None:
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("xb") as stream:
-            for block in artifact_content(opened, run, artifact.path):
-                stream.write(block)
-        beside.replace(place)
+        destination.put(parts, artifact_content(opened, run, artifact.path))
     except DamagedError as error:
         raise UserError(str(error), "Run the experiment again: amltool rerun " + run.run_id) from None
     except OSError as error:
-        raise no_space(error, place) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+        raise no_space(error, destination.folder.joinpath(*parts)) from error

@@ -46,6 +46,7 @@ def restore(opened: Opened, run: Run, folder: Path) -> int:
             f"{folder} is there and not empty; restoring could overwrite unsaved work.", "Name a new folder with --to."
         )
     snapshot = snapshot_of(opened, run)
+    folder = folder.resolve()  # its user named it, should it be a link
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:100]}.", dir=folder.parent))

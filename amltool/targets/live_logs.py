@@ -6,13 +6,13 @@ Names are checked here, no link is followed there, and a look costs one round tr
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
 from msgspec.structs import replace
 
+from amltool.destination import Destination
 from amltool.errors import UserError
 from amltool.files import no_space, safe_text
 from amltool.hosts.base import LARGEST_PIECE, FileKind, FileOnHost, Host, Piece
@@ -95,7 +95,7 @@ class LogsCopy:
     """Keeps ``logs/`` of a run in a folder of this machine as it grows; what became smaller there begins anew."""
 
     def __init__(self, host: Host, where: Where, into: Path) -> None:
-        self._host, self._where, self._into = host, where, into
+        self._host, self._where, self._into = host, where, Destination(into)
         self._have: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         """What cannot be kept here, and why."""
@@ -131,8 +131,11 @@ class LogsCopy:
                 self._write(parts_of(piece.path), found, piece.offset)
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise no_space(error, self._into) from error
+                    raise no_space(error, self._into.folder) from error
                 self.refused[path] = error.strerror or str(error)
+                continue
+            except UserError as error:
+                self.refused[path] = error.what
                 continue
             self._have[path] = piece.offset + len(found)
             brought += len(found)
@@ -141,11 +144,7 @@ class LogsCopy:
         return brought
 
     def _write(self, parts: list[str], content: bytes, offset: int) -> None:
-        place = self._into.joinpath(*parts)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if offset else os.O_TRUNC)
-        with os.fdopen(os.open(place, flags, 0o666), "r+b" if offset else "wb", buffering=0) as stream:
-            stream.seek(offset)
-            view = memoryview(content)
-            while view:
-                view = view[stream.write(view) :]
+        if offset:
+            self._into.write_at(parts, content, offset)
+        else:
+            self._into.put(parts, [content], over_links=False)
