@@ -330,10 +330,11 @@ def _as_pattern(letter: str) -> str:
 def untrack_command(paths: Sequence[str]) -> str:
     """The command that takes paths out of Git's index and leaves them on disk, safe to paste into bash or zsh."""
     literal = "--literal-pathspecs " if any(path[:1] == ":" or set(path) & set("*?[\\") for path in paths) else ""
-    return f"git {literal}rm --cached -r --ignore-unmatch -- {' '.join(_shell_word(path) for path in paths)}"
+    return f"git {literal}rm --cached -r --ignore-unmatch -- {' '.join(shell_word(path) for path in paths)}"
 
 
-def _shell_word(path: str) -> str:
+def shell_word(path: str) -> str:
+    """A path as one word that is safe to paste into bash or zsh."""
     import shlex
 
     if path.isprintable():

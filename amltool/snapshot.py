@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -66,6 +65,8 @@ def tree_id(files: Iterable[SnapshotFile], algorithm: str = "sha1") -> str:
 
     Source: gitformat-pack and ``git mktree``: entries sorted by name, folders as if they ended in ``/``.
     """
+    import hashlib
+
     root: dict[bytes, Any] = {}
     for file in files:
         *folders, name = file.path.encode("utf-8", "surrogateescape").split(b"/")
@@ -73,18 +74,18 @@ def tree_id(files: Iterable[SnapshotFile], algorithm: str = "sha1") -> str:
         for folder in folders:
             level = level.setdefault(folder, {})
         level[name] = file
-    return _folder_id(root, algorithm).hex()
+    return _folder_id(root, lambda content: hashlib.new(algorithm, content, usedforsecurity=False).digest()).hex()
 
 
-def _folder_id(level: dict[bytes, Any], algorithm: str) -> bytes:
+def _folder_id(level: dict[bytes, Any], digest: Callable[[bytes], bytes]) -> bytes:
     entries: list[tuple[bytes, bytes]] = []
     for name, item in level.items():
         if isinstance(item, dict):
-            entries.append((name + b"/", b"40000 " + name + b"\0" + _folder_id(item, algorithm)))
+            entries.append((name + b"/", b"40000 " + name + b"\0" + _folder_id(item, digest)))
         else:
             entries.append((name, b"%o %s\0" % (item.mode, name) + bytes.fromhex(item.object_id)))
     body = b"".join(entry for _, entry in sorted(entries))
-    return hashlib.new(algorithm, b"tree %d\0" % len(body) + body, usedforsecurity=False).digest()
+    return digest(b"tree %d\0" % len(body) + body)
 
 
 _UNSAFE = re.compile(r"(?:^|[/\0])(?:\.{0,2}|\.git)(?=[/\0]|$)", re.IGNORECASE)
@@ -105,26 +106,38 @@ def check_names(files: Sequence[SnapshotFile]) -> None:
     )
 
 
-def check_links(files: Sequence[SnapshotFile], targets: dict[str, str]) -> None:
-    """Refuse links that lead out of the snapshot; ``targets`` gives the text of each link by its path.
+def leaving_links(targets: Mapping[str, str]) -> list[str]:
+    """The links that lead out of the snapshot; ``targets`` gives the text of every link by its path.
 
     A link to something that is not in the snapshot but would lie inside it is fine, as it is for Git.
+    """
+    return [path for path in targets if _leaves(path, targets)]
+
+
+def check_links(targets: Mapping[str, str]) -> None:
+    """Refuse links that lead out of the snapshot, as `leaving_links` finds them.
 
     Raises:
-        UserError: names every link that leaves the snapshot.
+        UserError: names the links that leave the snapshot.
     """
-    leaving = [file.path for file in files if file.mode == LINK_MODE and _leaves(file.path, targets)]
+    leaving = leaving_links(targets)
     if leaving:
-        shown = "\n".join(f"  {path} -> {targets[path]}" for path in leaving[:10])
-        more = f"\n  and {len(leaving) - 10} more" if len(leaving) > 10 else ""
-        raise UserError(
-            f"These links lead out of the snapshot, where a run on another machine finds nothing:\n{shown}{more}",
-            "Replace them by files, name them in .amlignore, or read the data from the shared folder "
-            "(AZUREML_NATIVE_SHARE_DIRECTORY).",
-        )
+        raise UserError(*links_out(leaving, targets))
 
 
-def _leaves(path: str, targets: dict[str, str]) -> bool:
+def links_out(leaving: Sequence[str], targets: Mapping[str, str]) -> tuple[str, str]:
+    """The sentence about links that lead out of a snapshot, and what to do."""
+    shown = "\n".join(f"  {path} -> {targets[path]}" for path in leaving[:10])
+    more = f"\n  and {len(leaving) - 10} more" if len(leaving) > 10 else ""
+    what = f"These links lead out of the snapshot, where a run on another machine finds nothing:\n{shown}{more}"
+    remedy = (
+        "Replace them by files, name them in .amlignore, or read the data from the shared folder "
+        "(AZUREML_NATIVE_SHARE_DIRECTORY)."
+    )
+    return what, remedy
+
+
+def _leaves(path: str, targets: Mapping[str, str]) -> bool:
     pending = path.split("/")[::-1]
     place: list[str] = []
     followed = 0

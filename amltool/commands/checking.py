@@ -9,10 +9,10 @@ from amltool.artifact import Artifact
 from amltool.commands.checks.together import problems_and_notes, seen
 from amltool.commands.opening import Opened
 from amltool.commands.weighing import weigh_and_judge
-from amltool.errors import UserError
 from amltool.git.survey import survey, survey_index
+from amltool.git.trees import commit_named
 from amltool.history import checking as history_checking
-from amltool.limits import Level, Problem, report
+from amltool.limits import report
 from amltool.run import LongList, RunRecord
 
 
@@ -24,20 +24,20 @@ def check(opened: Opened, *, commit: str | None = None, staged: bool = False, pa
     """
     resolved = None
     if commit is not None:
-        resolved = opened.git.resolve(commit)
-        if resolved is None:
-            raise UserError(f"There is no commit {commit!r}.", "Name one that `git log` shows.")
+        resolved = commit_named(opened.git, commit)
     if staged:
         found = survey_index(opened.git, opened.prefix, opened.profile)
     else:
         found = survey(opened.git, opened.prefix, ".", opened.profile, resolved, needs_commit=False)
     limits = opened.project.settings.limits
     weight, problems = weigh_and_judge(found.sizes, limits, opened.project.root, found.ignore_file)
-    notices = [Problem("notice", Level.WARNING, notice, "") for notice in found.notices]
     others, notes = problems_and_notes(seen(opened, found, staged=staged, commit=resolved))
     name = found.ignore_file.name if found.ignore_file else None
     listed = sorted(found.sizes) if paths else None
-    return {**report(weight, limits, name, [*problems, *notices, *others], listed), "notes": notes}
+    return {
+        **report(weight, limits, name, [*problems, *found.notices, *others], listed),
+        "notes": [*notes, *found.notes],
+    }
 
 
 @dataclass(frozen=True, slots=True)

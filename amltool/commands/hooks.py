@@ -31,7 +31,7 @@ SHORT = 7
 """Hex digits of a commit in a line for people."""
 BLOCKING = ("pre-commit", "pre-merge-commit", "pre-push")
 LIMITS_PROBLEMS = ("size", "files", "file-size")
-"""Warnings that a commit shows; of others it says only how many there are."""
+"""Warnings that a commit shows, beside notices about Git; of others it says only how many there are."""
 JUDGED_REFS = ("refs/heads/", "refs/for/")
 """What is looked at in a push: branches, also those of Gerrit; not tags, and not our own notes and snapshots."""
 SEQUENCES = ("rebase-merge", "rebase-apply", "sequencer")
@@ -139,13 +139,19 @@ def _look_at_index(git: Git, arguments: Sequence[str], given: bytes) -> Answer: 
         where = f" of the project {safe_text(prefix)}" if prefix else ""
         if errors:
             refusals += [f"amltool refuses this commit{where}.", *map(_shown, errors)]
-        told = [problem for problem in problems if problem not in errors and problem.id in LIMITS_PROBLEMS]
+        told = [problem for problem in problems if problem not in errors and _is_told(problem)]
         warnings += [f"amltool: {problem.message}\n{problem.remedy}".rstrip() for problem in told]
         if others := len(problems) - len(errors) - len(told):
             warnings.append(f"amltool: {others} warning{'s' * (others != 1)}{where}, see: amltool check --staged")
     if not refusals:
         return Answer("\n".join(warnings))
     return Answer("\n\n".join((*refusals, "To commit all the same: git commit --no-verify")), refused=True)
+
+
+def _is_told(problem: Problem) -> bool:
+    from amltool.git.notices import KINDS
+
+    return problem.id in LIMITS_PROBLEMS or problem.id in KINDS
 
 
 def _weighed(subject: Subject) -> tuple[Weight, list[Problem]]:
@@ -158,7 +164,7 @@ def _weighed(subject: Subject) -> tuple[Weight, list[Problem]]:
     selected = select_snapshot(subject, settings.limits.profile)
     weight, problems = weigh_and_judge(selected.sizes, settings.limits, subject.root, selected.ignore_file)
     name = selected.ignore_file.name if selected.ignore_file else None
-    return weight, [*problems, *file_problems(selected.sizes, settings.max_file_size, name)]
+    return weight, [*problems, *file_problems(selected.sizes, settings.max_file_size, name), *selected.notices]
 
 
 def _others(subject: Subject) -> list[Problem]:
@@ -240,9 +246,10 @@ def _weight_line(commit: str, prefix: str, weight: Weight, project: Project, pro
     limits = project.settings.limits
     where = f" of {safe_text(prefix)}" if prefix else ""
     said = f"amltool: snapshot {commit[:SHORT]}{where} weighs {_amounts(weight, limits)}"
-    if any(problem.level is Level.ERROR for problem in problems):
+    of_limits = [problem for problem in problems if problem.id in LIMITS_PROBLEMS]
+    if any(problem.level is Level.ERROR for problem in of_limits):
         return f"{said}: over the limits, see: amltool check"
-    return f"{said}: above {format_size(limits.warn_size)} is a warning" if problems else said
+    return f"{said}: above {format_size(limits.warn_size)} is a warning" if of_limits else said
 
 
 def _fullness(weight: Weight, limits: Limits) -> float:

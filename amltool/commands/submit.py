@@ -23,11 +23,13 @@ from amltool.configuration.runconfig import command_of
 from amltool.errors import TargetError, UserError
 from amltool.git.command import ObjectReader, tree_names
 from amltool.git.snapshots import take
-from amltool.git.survey import survey
+from amltool.git.survey import Survey, survey
+from amltool.git.trees import commit_named
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
 from amltool.launchers.base import Expected, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout
+from amltool.limits import shown
 from amltool.run import EXACTLY, RunRecord, RunStatus, Tolerances, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
@@ -154,9 +156,7 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
     git, settings = opened.git, opened.project.settings
     commit = None
     if wanted.commit is not None:
-        commit = git.resolve(wanted.commit)
-        if commit is None:
-            raise UserError(f"There is no commit {wanted.commit!r}.", "Name one that `git log` shows.")
+        commit = commit_named(git, wanted.commit)
     found = survey(git, opened.prefix, wanted.source_directory, opened.profile, commit)
     if not found.sizes and wanted.source_directory != ".":
         raise UserError(
@@ -164,16 +164,16 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
             "--source-directory takes a folder of the project that holds files Git knows.",
         )
     require_clean = settings.require_clean if wanted.require_clean is None else wanted.require_clean
-    if found.dirty and require_clean:
-        changed = ", ".join(change.path for change in found.changes[:5])
-        raise UserError(f"There is uncommitted work ({changed}), and a clean tree is required.", "Commit it first.")
+    if require_clean and (found.dirty or found.unclean):
+        raise _not_clean(found)
+    found.refuse()
     refuse_over_limits(found.sizes, settings.limits, opened.project.root, found.ignore_file, watcher.say)
     snapshot = take(git, found)
     if snapshot.size != sum(found.sizes.values()):
         sizes = {file.path: file.size for file in snapshot.files}
         sizes.update({path: large.size for path, large in snapshot.large_files.items()})
         refuse_over_limits(sizes, settings.limits, opened.project.root, found.ignore_file, lambda _: None)
-    notices = list(found.notices)
+    notices = [f"{each.message} {each.remedy}" for each in found.notices]
     if snapshot.dirty:
         count = len(found.changes)
         notices.append(
@@ -181,6 +181,16 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
             f"on top of {snapshot.base_commit[:12]}; your branch, index and files are as they were."
         )
     return snapshot, notices
+
+
+def _not_clean(found: Survey) -> UserError:
+    said = [each.message for each in found.unclean]
+    if found.dirty:
+        changed = ", ".join(shown(change.path) for change in found.changes[:5])
+        said.insert(0, f"There is uncommitted work ({changed}), and a clean tree is required.")
+    else:
+        said.append("A clean tree is required.")
+    return UserError("\n".join(said), "\n".join(["Commit it first.", *(each.remedy for each in found.unclean)]))
 
 
 def start(

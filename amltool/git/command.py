@@ -18,6 +18,8 @@ KEPT_VARIABLES = (
     "GIT_CONFIG_GLOBAL",
     "GIT_CONFIG_SYSTEM",
     "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
     "GIT_SSH",
     "GIT_SSH_COMMAND",
     "GIT_SSH_VARIANT",
@@ -30,8 +32,11 @@ KEPT_VARIABLES = (
     "GIT_TRACE",
     "GIT_CEILING_DIRECTORIES",
 )
-"""The GIT_ variables that say how to reach things; all others (GIT_DIR, GIT_INDEX_FILE, GIT_AUTHOR_…) say
+"""The GIT_ variables that say how to reach things, or hold configuration (as Git itself hands both on to a submodule);
+all others (GIT_DIR, GIT_INDEX_FILE, GIT_AUTHOR_…) say
 what a surrounding hook is working on, and never reach a Git that we call (RELIABILITY fact 8)."""
+
+_CONFIGURATION = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 
 DURABLE = ("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch")
 """For writes that are acknowledged to a user (RELIABILITY fact 3)."""
@@ -50,7 +55,9 @@ class GitError(Exception):
 def scrubbed_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment for a Git that must see nothing of a hook around us."""
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in KEPT_VARIABLES
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name in KEPT_VARIABLES or name.startswith(_CONFIGURATION)
     }
     environment["GIT_OPTIONAL_LOCKS"] = "0"
     environment["LC_ALL"] = "C"
@@ -136,9 +143,9 @@ class Git:
         stdout, stderr = process.communicate(input)
         return process.returncode, stdout, stderr
 
-    def text(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    def text(self, *arguments: str, input: bytes | None = None, environment: Mapping[str, str] | None = None) -> str:
         """Run git and give its standard output as text, without the last newline."""
-        return os.fsdecode(self.run(*arguments, environment=environment)).removesuffix("\n")
+        return os.fsdecode(self.run(*arguments, input=input, environment=environment)).removesuffix("\n")
 
     def start(
         self, *arguments: str, environment: Mapping[str, str] | None = None, stdin: int | None = None

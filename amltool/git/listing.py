@@ -23,7 +23,23 @@ Result = TypeVar("Result")
 LINK = "120000"
 SUBMODULE = "160000"
 SHA1_DIGITS = 40
+EMPTY_TREES = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
+"""The id of the tree without entries, by the digits of an object id; Git knows it without having it."""
+MISSING = -1
+"""The size of a file whose content is not in this clone."""
+EMPTY_BLOBS = frozenset(
+    {
+        "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+        "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+    }
+)
+_SIZES = ("cat-file", "--batch-check=%(objectsize)", "--buffer")
 _READ_ON_DISK = 1 << 16
+_PATHS_AT_ONCE = 100
+"""Paths in one command line: Linux takes no more than 128 KB in an argument, and 2 MB in all."""
 
 
 class Beside(Generic[Result]):
@@ -95,7 +111,7 @@ def hook_index(git: Git) -> dict[str, str]:
 def list_index(git: Git, prefix: str) -> Listing:
     """The index below a folder: what the next commit would hold; also before the first commit and amid a merge.
 
-    A path with conflicts counts with our side.
+    A path with conflicts counts with our side. One that is only announced (``git add -N``) is in no commit.
     """
     content = git.run("ls-files", "--stage", "-z", "--", prefix or ".", environment=hook_index(git))
     entries = os.fsdecode(content).split("\0")[:-1]
@@ -105,7 +121,21 @@ def list_index(git: Git, prefix: str) -> Listing:
     start = tab + 1 + (len(prefix) + 1 if prefix else 0)
     if max(map(itemgetter(tab - 1), entries)) != "0":
         entries = _without_conflicts(entries, tab)
-    return Listing([entry[start:] for entry in entries], [entry[7 : tab - 2] for entry in entries], entries)
+    object_ids = [entry[7 : tab - 2] for entry in entries]
+    if not EMPTY_BLOBS.isdisjoint(object_ids):
+        entries = _without_announced(git, entries, tab, prefix)
+        object_ids = [entry[7 : tab - 2] for entry in entries]
+    return Listing([entry[start:] for entry in entries], object_ids, entries)
+
+
+def _without_announced(git: Git, entries: list[str], tab: int, prefix: str) -> list[str]:
+    """Without the entries of ``git add -N``, which ``ls-files`` shows as empty files."""
+    empty = [entry[tab + 1 :] for entry in entries if entry[7 : tab - 2] in EMPTY_BLOBS]
+    options = ("--cached", "--ita-invisible-in-index", "--name-only", "-z", "--no-renames")
+    where = empty if len(empty) <= _PATHS_AT_ONCE else [prefix or "."]
+    content = git.run("diff-index", *options, EMPTY_TREES[tab - 9], "--", *where, environment=hook_index(git))
+    held = set(os.fsdecode(content).split("\0"))
+    return [entry for entry in entries if entry[7 : tab - 2] not in EMPTY_BLOBS or entry[tab + 1 :] in held]
 
 
 def _without_conflicts(entries: list[str], tab: int) -> list[str]:
@@ -123,21 +153,47 @@ def list_commit(git: Git, commit: str, prefix: str) -> Listing:
     if exit_code != 0:
         if git.resolve(commit) is None:
             raise GitError(("ls-tree",), exit_code, stderr)
+        if git.ask("ls-tree", f"{commit}^{{tree}}")[0] != 0 or b"valid object name" not in stderr:
+            from amltool.git.trees import not_whole
+
+            raise not_whole(git, commit)
         return Listing([], [], [])
     entries = os.fsdecode(content).split("\0")[:-1]
     parts = [entry.partition("\t") for entry in entries]
     return Listing([path for _, _, path in parts], [header.rpartition(" ")[2] for header, _, _ in parts], entries)
 
 
-def sizes_of(git: Git, object_ids: list[str]) -> list[int]:
-    """The bytes of each of these objects, in their order; 0 for one that is not here (a submodule's commit)."""
+def sizes_of(git: Git, object_ids: list[str], where: tuple[str, ...] = ()) -> list[int]:
+    """The bytes of each of these objects, in their order; `MISSING` for one that is not here (a submodule's commit).
+
+    ``where`` holds options for Git that name another repository.
+    """
     if not object_ids:
         return []
-    answer = _answer(git, "cat-file", "--batch-check=%(objectsize)", "--buffer", input="\n".join(object_ids) + "\n")
+    try:
+        answer = _answer(git, *where, *_SIZES, input="\n".join(object_ids) + "\n")
+    except GitError:
+        return _sizes_of_present(git, object_ids, where)
     try:
         return list(map(int, answer.split()))
     except ValueError:
-        return [int(line) if line.isdigit() else 0 for line in answer.split(b"\n")[:-1]]
+        return [int(line) if line.isdigit() else MISSING for line in answer.split(b"\n")[:-1]]
+
+
+def _sizes_of_present(git: Git, object_ids: list[str], where: tuple[str, ...]) -> list[int]:
+    """As `sizes_of` in a partial clone, where Git ends at the first object that it would have to fetch."""
+    here = _present(git, object_ids, where)
+    sizes = _answer(git, *where, *_SIZES, input="\n".join(here) + "\n").split() if here else []
+    known = dict(zip(here, map(int, sizes), strict=True))
+    return [known.get(object_id, MISSING) for object_id in object_ids]
+
+
+def _present(git: Git, object_ids: Iterable[str], where: tuple[str, ...] = ()) -> list[str]:
+    """Those of these objects that are in this clone, once each; nothing is fetched."""
+    options = ("--objects", "--no-object-names", "--missing=print", "--ignore-missing", "--no-walk", "--stdin")
+    wanted = dict.fromkeys(object_ids)
+    found = _answer(git, *where, "rev-list", *options, input="\n".join(wanted) + "\n").decode().split()
+    return [object_id for object_id in found if object_id in wanted]
 
 
 def _answer(git: Git, *arguments: str, input: str) -> bytes:
@@ -170,8 +226,11 @@ def _unnamed_file() -> IO[bytes]:
 
 
 def file_sizes(git: Git, listing: Listing) -> list[int]:
-    """The bytes of each file of a listing, in its order; a submodule has 0."""
-    return sizes_of(git, listing.object_ids)
+    """The bytes of each file of a listing, in its order; a submodule has 0, a file that is not here `MISSING`."""
+    sizes = sizes_of(git, listing.object_ids)
+    if MISSING not in sizes:
+        return sizes
+    return [0 if entry.startswith(SUBMODULE) else size for entry, size in zip(listing.entries, sizes, strict=True)]
 
 
 def read_file(git: Git, listing: Listing, path: str, prefix: str = "") -> bytes | None:
@@ -234,7 +293,7 @@ def pushed_blobs(git: Git, tip: str, known: str | None, remote: str | None, pref
     the tip no longer holds: they are sent all the same.
     """
     excluded = [*([known] if known else []), *([f"--remotes={remote}"] if remote else [])]
-    arguments = ["rev-list", "--objects", tip, *(["--not", *excluded] if excluded else [])]
+    arguments = ["rev-list", "--objects", "--missing=allow-any", tip, *(["--not", *excluded] if excluded else [])]
     inside = f"{prefix}/" if prefix else ""
     blobs: list[Blob] = []
     for line in os.fsdecode(git.run(*arguments)).split("\n"):
@@ -252,8 +311,13 @@ def contents(git: Git, blobs: Iterable[Blob], largest: int) -> Iterator[tuple[Bl
     wanted = list(blobs)
     if not wanted:
         return
-    asked = "\n".join(blob.object_id for blob in wanted).encode() + b"\n"
-    answer = git.run("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer", input=asked)
+    arguments = ("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer")
+    try:
+        answer = git.run(*arguments, input=_lines(wanted))
+    except GitError:  # a partial clone: what is not here cannot be looked into
+        here = set(_present(git, [blob.object_id for blob in wanted]))
+        wanted = [blob for blob in wanted if blob.object_id in here]
+        answer = git.run(*arguments, input=_lines(wanted))
     with git.objects() as objects:
         for blob, line in zip(wanted, answer.split(b"\n"), strict=False):
             kind, _, size = line.partition(b" ")
@@ -263,3 +327,7 @@ def contents(git: Git, blobs: Iterable[Blob], largest: int) -> Iterator[tuple[Bl
                 yield blob, None
             elif found := objects.read(blob.object_id):
                 yield blob, found[1]
+
+
+def _lines(blobs: Iterable[Blob]) -> bytes:
+    return b"".join(blob.object_id.encode() + b"\n" for blob in blobs)

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from amltool.errors import UserError
 from amltool.git.command import DURABLE, Git, GitError
-from amltool.git.survey import Survey, list_tree
-from amltool.ignore import select
-from amltool.snapshot import (
-    LINK_MODE,
-    SUBMODULE_MODE,
-    LargeFileContent,
-    Snapshot,
-    SnapshotFile,
-    check_links,
-    check_names,
-    tree_id,
-)
-
-POINTER_SIZES = range(100, 1024)
-"""A Git LFS pointer is at most 1023 bytes (git-lfs spec v1); real ones have about 130."""
-POINTER_START = b"version https://git-lfs.github.com/spec/v1\n"
+from amltool.git.contents import lfs_missing, object_environment
+from amltool.git.large_files import POINTER_SIZES, Pointer, find_contents, parse_pointer
+from amltool.git.survey import Survey
+from amltool.git.trees import list_tree
+from amltool.snapshot import LINK_MODE, SUBMODULE_MODE, Snapshot, SnapshotFile, check_links, check_names, tree_id
 
 
 def take(git: Git, found: Survey) -> Snapshot:
@@ -35,11 +24,15 @@ def take(git: Git, found: Survey) -> Snapshot:
     Raises:
         UserError: links that leave the snapshot, submodules or Git LFS content that are not here.
     """
+    found.refuse()
     if not found.changes:
         return complete(git, found.base_commit, found.base_commit, found, found.files)
     commit = _commit_changes(git, found)
-    listing = {file.path: file for file in list_tree(git, commit, found.prefix)}
-    files = tuple(listing[path] for path in found.sizes if path in listing)
+    files = [
+        file
+        for file in list_tree(git, commit, found.prefix)
+        if file.path in found.sizes or file.path in found.submodules
+    ]
     return complete(git, commit, found.base_commit, found, files)
 
 
@@ -49,18 +42,21 @@ def _commit_changes(git: Git, found: Survey) -> str:
     environment = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "1"}
     try:
         git.run("read-tree", found.base_commit, environment=environment)
-        paths = [posixpath.join(found.prefix, change.path) for change in found.changes]
-        git.run(
-            *DURABLE,
-            "update-index",
-            "-z",
-            "--add",
-            "--remove",
-            "--replace",
-            "--stdin",
-            input=b"".join(os.fsencode(path) + b"\0" for path in paths),
-            environment=environment,
-        )
+        if entries := _index_entries(found):
+            git.run("update-index", "-z", "--index-info", input=entries, environment=environment)
+        paths = [posixpath.join(found.prefix, change.path) for change in found.changes if change.on_disk]
+        if paths:
+            git.run(
+                *DURABLE,
+                "update-index",
+                "-z",
+                "--add",
+                "--remove",
+                "--replace",
+                "--stdin",
+                input=b"".join(os.fsencode(path) + b"\0" for path in paths),
+                environment=environment,
+            )
         tree = git.text(*DURABLE, "write-tree", environment=environment)
     except GitError as error:
         raise UserError(
@@ -72,6 +68,22 @@ def _commit_changes(git: Git, found: Survey) -> str:
     if tree == git.text("rev-parse", f"{found.base_commit}^{{tree}}"):
         return found.base_commit
     return write_commit(git, tree, [found.base_commit], found.base_commit, b"amltool: uncommitted work on top of %b\n")
+
+
+def _index_entries(found: Survey) -> bytes:
+    """What the user's index says of the changes, for ``update-index --index-info``; first what is gone.
+
+    A file that differs on disk too is there for Git to compare with (line ends of a file depend on those it had).
+    """
+    gone, staged = [], []
+    zero = "0" * len(found.base_commit)
+    for change in found.changes:
+        path = posixpath.join(found.prefix, change.path)
+        if change.size is None:
+            gone.append(f"0 {zero}\t{path}\0")
+        elif change.staged is not None:
+            staged.append(f"{change.staged[0]} {change.staged[1]}\t{path}\0")
+    return os.fsencode("".join(gone + staged))
 
 
 def write_commit(git: Git, tree: str, parents: Iterable[str], like: str, message: bytes) -> str:
@@ -87,17 +99,22 @@ def write_commit(git: Git, tree: str, parents: Iterable[str], like: str, message
 
 
 def complete(git: Git, commit: str, base: str, found: Survey, files: Sequence[SnapshotFile]) -> Snapshot:
-    """Fill in what a run needs beyond the list: submodule files, link targets, Git LFS content, the tree's id."""
-    folders: tuple[str, ...] = ()
-    if any(file.mode == SUBMODULE_MODE for file in files):
-        files, folders = _with_submodules(git, found, files)
+    """Fill in what a run needs beyond the list: submodule files, link targets, Git LFS content, the tree's id.
+
+    Raises:
+        UserError: something of it is not in this clone, or links leave the snapshot.
+    """
+    found.refuse()
+    modules = [found.submodules[file.path] for file in files if file.path in found.submodules]
+    if modules:
+        files = _with_submodules(found, files)
     check_names(files)
-    large_files: dict[str, LargeFileContent] = {}
-    curious = [file for file in files if file.mode == LINK_MODE or file.size in POINTER_SIZES]
-    if curious:
-        targets, pointers = _read_small(git, curious, folders)
-        check_links(files, targets)
-        large_files = _large_file_contents(git, pointers)
+    folders = tuple(module.objects for module in modules)
+    targets, pointers = _read_small(git, found, files, folders)
+    check_links(targets)
+    contents, missing = find_contents(git, pointers, [module.git_dir for module in modules])
+    if missing:
+        raise UserError(*lfs_missing(missing))
     return Snapshot(
         commit=commit,
         tree=tree_id(files, "sha1" if len(commit) == 40 else "sha256"),
@@ -106,85 +123,43 @@ def complete(git: Git, commit: str, base: str, found: Survey, files: Sequence[Sn
         source_directory=found.source_directory,
         files=tuple(files),
         ignore_file=found.ignore_file.name if found.ignore_file else None,
-        large_files=large_files,
+        large_files=contents,
         object_folders=folders,
     )
 
 
-def object_environment(object_folders: Sequence[str]) -> dict[str, str]:
-    """The variables that let Git read the objects of submodules beside the repository's own."""
-    return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(object_folders)} if object_folders else {}
+def _with_submodules(found: Survey, files: Sequence[SnapshotFile]) -> list[SnapshotFile]:
+    """Put the files of each submodule's commit in its place; what rules for the rest rules for them."""
+    whole: list[SnapshotFile] = []
+    for file in files:
+        if file.mode == SUBMODULE_MODE:
+            whole.extend(each for each in found.submodules[file.path].files if each.path in found.sizes)
+        else:
+            whole.append(file)
+    return whole
 
 
 def _read_small(
-    git: Git, files: Sequence[SnapshotFile], folders: Sequence[str]
-) -> tuple[dict[str, str], dict[str, bytes]]:
+    git: Git, found: Survey, files: Sequence[SnapshotFile], folders: Sequence[str]
+) -> tuple[dict[str, str], dict[str, Pointer]]:
+    """The targets of links, and the Git LFS pointers; what the survey has looked into is not read again."""
+    plain = found.contents.plain
+    curious = [
+        file for file in files if file.mode == LINK_MODE or (file.size in POINTER_SIZES and file.object_id not in plain)
+    ]
     targets: dict[str, str] = {}
-    pointers: dict[str, bytes] = {}
+    pointers: dict[str, Pointer] = {}
+    if not curious:
+        return targets, pointers
     with git.objects(object_environment(folders)) as objects:
-        for file in files:
-            found = objects.read(file.object_id)
-            if found is None:
+        for file in curious:
+            read = objects.read(file.object_id)
+            if read is None:
                 raise UserError(
                     f"The content of {file.path} is missing from this clone.", "Fetch it: git fetch --refetch"
                 )
             if file.mode == LINK_MODE:
-                targets[file.path] = os.fsdecode(found[1])
-            elif found[1].startswith(POINTER_START):
-                pointers[file.path] = found[1]
+                targets[file.path] = os.fsdecode(read[1])
+            elif (pointer := parse_pointer(read[1])) is not None:
+                pointers[file.path] = pointer
     return targets, pointers
-
-
-def _large_file_contents(git: Git, pointers: Mapping[str, bytes]) -> dict[str, LargeFileContent]:
-    contents: dict[str, LargeFileContent] = {}
-    missing: list[str] = []
-    for path, pointer in pointers.items():
-        fields = dict(line.split(b" ", 1) for line in pointer.splitlines() if b" " in line)
-        sha256 = fields.get(b"oid", b"").removeprefix(b"sha256:").decode("ascii", "replace")
-        size = fields.get(b"size", b"")
-        place = git.common_dir / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
-        if len(sha256) == 64 and sha256.isalnum() and size.isdigit() and place.is_file():
-            contents[path] = LargeFileContent(str(place), sha256, int(size))
-        else:
-            missing.append(path)
-    if missing:
-        raise UserError(
-            "These files are Git LFS pointers whose content is not in this clone: " + ", ".join(sorted(missing)[:10]),
-            "Get it with `git lfs pull`, or name the files in .amlignore.",
-        )
-    return contents
-
-
-def _with_submodules(
-    git: Git, found: Survey, files: Sequence[SnapshotFile]
-) -> tuple[list[SnapshotFile], tuple[str, ...]]:
-    """Put the files of each submodule's commit in its place; what rules for the rest rules for them."""
-    whole: list[SnapshotFile] = []
-    folders: list[str] = []
-    for file in files:
-        if file.mode != SUBMODULE_MODE:
-            whole.append(file)
-            continue
-        folder = git.top / found.prefix / file.path
-        try:
-            inner = Git.at(folder) if (folder / ".git").exists() else None
-            entries = list_tree(inner, file.object_id, "") if inner else None
-        except UserError:
-            entries = None
-        if inner is None or entries is None:
-            raise UserError(
-                f"The submodule {file.path} is not here at the commit that the snapshot names.",
-                "Get it with: git submodule update --init --recursive",
-            )
-        if any(entry.mode == SUBMODULE_MODE for entry in entries):
-            raise UserError(
-                f"The submodule {file.path} has submodules of its own, which amltool does not place.",
-                "Name them in .amlignore, or make them part of the project.",
-            )
-        folders.append(str(inner.common_dir / "objects"))
-        whole.extend(
-            SnapshotFile(f"{file.path}/{entry.path}", entry.mode, entry.object_id, entry.size) for entry in entries
-        )
-    selection = select([file.path for file in whole], found.ignore_file, found.profile, git.layout.cache)
-    included = set(selection.included)
-    return [file for file in whole if file.path in included], tuple(folders)

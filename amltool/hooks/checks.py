@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from amltool.commands.checks.subject import Selected, Subject, open_subject, select_snapshot
+from amltool.commands.checks.subject import Subject, open_subject, select_snapshot
 from amltool.errors import ConfigurationError, UserError
 from amltool.limits import Level, Problem
 
 if TYPE_CHECKING:
     from amltool.commands.checks.ignoring import Looked
     from amltool.commands.checks.limits import LimitArguments
+    from amltool.git.survey import Survey
 
 DONE, REFUSED, BUG, INTERRUPTED = 0, 1, 3, 130
+_OF_IGNORE = "ignore-"
+"""How the ids of notices begin that are about the ignore file: `check_ignore` shows them."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -55,7 +58,7 @@ def check_limits(subject: Subject, options: Options) -> Report:
     selected = select_snapshot(subject, limits.profile)
     weight = weigh(selected.sizes.items())
     name = selected.ignore_file.name if selected.ignore_file else None
-    problems = list(judge(weight, limits, str(subject.root), name))
+    problems = [*judge(weight, limits, str(subject.root), name), *_without_ignore(selected.notices)]
     if max_file_size is not None:
         from amltool.commands.checks.limits import file_problems
 
@@ -73,8 +76,9 @@ def check_ignore(subject: Subject, options: Options) -> Report:
     """Which ignore file rules, and what it says in vain."""
     from amltool.commands.checks.ignoring import ignore_notes, ignore_problems
 
-    looked = _looked(subject, _limits(subject, options)[0].profile)
-    return Report(ignore_problems(looked), ignore_notes(looked))
+    selected, looked = _looked(subject, _limits(subject, options)[0].profile)
+    of_file = [each for each in selected.notices if each.id.startswith(_OF_IGNORE)]
+    return Report([*of_file, *ignore_problems(looked)], ignore_notes(looked))
 
 
 def check_config(subject: Subject, _: Options) -> Report:
@@ -131,12 +135,16 @@ def _is_limited(options: Options) -> bool:
     return options.limits is not None and any(each is not None for each in msgspec.structs.astuple(options.limits))
 
 
-def _looked(subject: Subject, profile: Any) -> Looked:
+def _looked(subject: Subject, profile: Any) -> tuple[Survey, Looked]:
     from amltool.commands.checks.ignoring import Looked
 
-    selected: Selected = select_snapshot(subject, profile)
+    selected = select_snapshot(subject, profile)
     on_disk = subject.pushed is None
-    return Looked(subject.git, subject.prefix, selected.all_sizes, selected.ignore_file, profile, on_disk)
+    return selected, Looked(subject.git, subject.prefix, selected.all_sizes, selected.ignore_file, profile, on_disk)
+
+
+def _without_ignore(notices: Sequence[Problem]) -> list[Problem]:
+    return [each for each in notices if not each.id.startswith(_OF_IGNORE)]
 
 
 def run(name: str, arguments: Sequence[str]) -> int:

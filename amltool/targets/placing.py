@@ -10,7 +10,7 @@ import msgspec
 from amltool.errors import UserError
 from amltool.files import no_space
 from amltool.git.command import Git, scrubbed_environment
-from amltool.git.snapshots import object_environment
+from amltool.git.contents import object_environment
 from amltool.history.journal import PlacedFolder
 from amltool.hosts.base import Host
 from amltool.hosts.run_folders import act, remove_run_folders, write_mark

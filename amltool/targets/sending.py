@@ -19,7 +19,7 @@ import msgspec
 
 from amltool.errors import UserError
 from amltool.git.command import Git, scrubbed_environment
-from amltool.git.snapshots import object_environment
+from amltool.git.contents import object_environment
 from amltool.snapshot import LargeFileContent, Snapshot, SnapshotFile
 from amltool.tracking.framing import BLOCK, framed, message
 

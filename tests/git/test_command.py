@@ -8,7 +8,7 @@ import pytest
 
 from amltool.errors import UserError
 from amltool.git.command import Git, tree_names
-from amltool.git.listing import sizes_of
+from amltool.git.listing import MISSING, sizes_of
 from tests.repositories import git, make_repository
 
 
@@ -65,7 +65,7 @@ def test_objects_and_sizes_are_read_through_one_process(tmp_path: Path) -> None:
     assert tree is not None
     assert tree_names(tree[1], 40) == ["a.txt", "d", "new\nline"]
     blob = git(folder, "rev-parse", "HEAD:a.txt")
-    assert sizes_of(found, [blob, blob, "0" * 40]) == [3, 3, 0]
+    assert sizes_of(found, [blob, blob, "0" * 40]) == [3, 3, MISSING]
 
 
 def test_a_revision_that_looks_like_an_option_is_no_option(tmp_path: Path) -> None:

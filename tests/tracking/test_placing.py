@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amltool.git.command import Git, scrubbed_environment
-from amltool.git.survey import list_tree
+from amltool.git.trees import list_tree
 from amltool.tracking.placing import File, GitCommand, Large, PlacingError, place, remove_tree
 from amltool.tracking.run_folders import Root, open_run
 from tests.repositories import commit_all, git, make_repository, write_files

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from amltool.errors import UserError
 from amltool.git.command import Git
 from amltool.git.listing import (
     Beside,
     Blob,
     Listing,
     contents,
-    file_sizes,
     list_commit,
     list_index,
     pushed_blobs,
@@ -30,7 +28,7 @@ from amltool.git.listing import (
 
 if TYPE_CHECKING:
     from amltool.configuration.settings import Settings
-    from amltool.ignore import IgnoreFile
+    from amltool.git.survey import Survey
     from amltool.limits import Profile
 
 
@@ -77,14 +75,6 @@ class Subject(msgspec.Struct, frozen=True):
         return ((blob.path, content) for blob, content in contents(self.git, blobs, largest))
 
 
-class Selected(msgspec.Struct, frozen=True):
-    """Bytes of every file by its path, of those that the snapshot has, and the ignore file that rules."""
-
-    all_sizes: dict[str, int]
-    sizes: dict[str, int]
-    ignore_file: IgnoreFile | None
-
-
 def open_subject(commit: str | None = None, known: str | None = None, remote: str | None = None) -> Subject:
     """What there is to look at in the project that the current folder lies in.
 
@@ -109,15 +99,15 @@ def open_subject(commit: str | None = None, known: str | None = None, remote: st
         tip = pushed.tip
         listing = Beside(lambda: list_commit(git, tip, prefix))
 
-    import amltool.ignore  # noqa: F401 - most checks need it, and Git is at work meanwhile
+    import amltool.git.survey  # noqa: F401 - most checks need it, and Git is at work meanwhile
 
     return Subject(git, root, prefix, load_project(root).settings, listing.result(), pushed)
 
 
 def _of_arguments(git: Git, commit: str, known: str | None, remote: str | None) -> Pushed:
-    tip = git.resolve(commit)
-    if tip is None:
-        raise UserError(f"There is no commit {commit!r}.", "Name one that `git log` shows.")
+    from amltool.git.trees import commit_named
+
+    tip = commit_named(git, commit)
     return Pushed(tip, git.resolve(known) if known else None, remote)
 
 
@@ -134,23 +124,16 @@ def _of_pre_commit(git: Git) -> Pushed | None:
     return _of_arguments(git, tip, os.environ.get("PRE_COMMIT_FROM_REF"), remote)
 
 
-def select_snapshot(subject: Subject, profile: Profile) -> Selected:
-    """The files of the snapshot, with their bytes as blobs: as they would be in a run.
+def select_snapshot(subject: Subject, profile: Profile) -> Survey:
+    """What is in the snapshot, with the bytes of blobs: as it would be in a run.
+
+    What is wrong in this clone only is no more than a warning here: it says nothing against the commit.
 
     Raises:
         UserError: the ignore file is a folder or a link.
     """
-    git, listing = subject.git, subject.listing
-    # Sizes take Git as long as ignore rules take us
-    counting = Beside(lambda: file_sizes(git, listing))
-    from amltool.ignore import ruling_ignore_file, select
+    from amltool.git.notices import for_commit
+    from amltool.git.survey import survey_listing
 
-    ignore_file = ruling_ignore_file(lambda name: read_file(git, listing, name, subject.prefix))
-    selection = select(listing.paths, ignore_file, profile, git.layout.cache)
-    all_sizes = dict(zip(listing.paths, counting.result(), strict=True))
-    if not selection.excluded:
-        return Selected(all_sizes, all_sizes, ignore_file)
-    sizes = all_sizes.copy()
-    for path in selection.excluded:
-        del sizes[path]
-    return Selected(all_sizes, sizes, ignore_file)
+    found = survey_listing(subject.git, subject.prefix, subject.listing, profile, on_disk=subject.pushed is None)
+    return msgspec.structs.replace(found, notices=tuple(for_commit(found.notices)))

@@ -15,9 +15,10 @@ from amltool.commands.checks.secrets import LARGEST_TEXT, secret_problems
 from amltool.commands.opening import Opened
 from amltool.configuration.folder import FOLDER, Files, read_if_there, working_files
 from amltool.errors import UserError
-from amltool.git.listing import Blob, Listing, contents, file_sizes, list_commit, list_index, read_file, staged_blobs
+from amltool.git.listing import Blob, Listing, contents, list_commit, list_index, read_file, staged_blobs
 from amltool.git.survey import Survey
 from amltool.limits import Problem
+from amltool.snapshot import SUBMODULE_MODE
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -52,7 +53,11 @@ class Seen(msgspec.Struct, frozen=True):
                 yield from ((blob.path, content) for blob, content in contents(self.opened.git, staged, LARGEST_TEXT))
                 return
         changed = {change.path for change in self.found.changes if change.size is not None}
-        blobs = [Blob(file.path, file.object_id) for file in self.found.files if file.path not in changed]
+        blobs = [
+            Blob(file.path, file.object_id)
+            for file in self.found.files
+            if file.path not in changed and file.mode != SUBMODULE_MODE
+        ]
         for blob, content in contents(self.opened.git, blobs, LARGEST_TEXT):
             yield blob.path, content
         for path in changed:
@@ -74,8 +79,7 @@ def problems_and_notes(what: Seen) -> tuple[list[Problem], list[str]]:
     opened, found = what.opened, what.found
     settings = opened.project.settings
     name = found.ignore_file.name if found.ignore_file else None
-    tracked = dict(zip(what.listing.paths, file_sizes(opened.git, what.listing), strict=True))
-    all_sizes = {**tracked, **found.sizes}
+    all_sizes = {path: max(size, 0) for path, size in found.all_sizes.items()}
     looked = Looked(opened.git, opened.prefix, all_sizes, found.ignore_file, opened.profile, what.commit is None)
     problems = [
         *file_problems(found.sizes, settings.max_file_size, name),
