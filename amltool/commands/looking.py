@@ -373,11 +373,20 @@ def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord
             run.target.launcher.cancel(run.target.host, run.folder, run.state.handle)
             entry.note_cancel_reached()
             is_canceled = True
-    except TargetError as error:
-        if not give_up:
+    except (UserError, OSError) as error:
+        if give_up:
+            entry.give_up()
+        elif isinstance(error, TargetError):
             later = f"The cancel is kept, and done when there is an answer; to see it: amltool wait {entry.run_id}"
             gone = f"If the machine is gone for good: amltool cancel {entry.run_id} --give-up"
             raise TargetError(error.what, f"{later}\n{gone}") from error
+        else:
+            raise
+    try:
+        return _recorded(opened, entry, until, is_canceled=is_canceled)
+    except (UserError, OSError):
+        if not give_up or entry.is_given_up:
+            raise
         entry.give_up()
     return _recorded(opened, entry, until, is_canceled=is_canceled)
 

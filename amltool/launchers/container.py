@@ -17,7 +17,7 @@ from amltool.launchers.base import Exit, Expected, Handle, Launch, LaunchState, 
 from amltool.launchers.container_end import STOPPED, boot_of, why_lost, why_stopped
 from amltool.launchers.container_spec import CLONE_LABEL, MARK_LABEL, RUN_LABEL, ContainerSettings
 from amltool.launchers.container_start import ContainerStart, Waiting
-from amltool.launchers.exit_file import LONGEST_EXIT, exit_at, exit_in, unreadable_at
+from amltool.launchers.exit_file import LONGEST_EXIT, exit_at, exit_in
 from amltool.launchers.later import UNANSWERED_S, Later, Look
 from amltool.launchers.process import moments
 from amltool.layout import RunFolder, container_name
@@ -253,7 +253,7 @@ class ContainerLauncher:
                 return ended
         if not handle and not host.exists(folder.start):
             return Observation(LaunchState.ABSENT)
-        why = unreadable_at(host, folder) or why_lost(host, self._daemon, handle, state)
+        why = why_lost(host, self._daemon, handle, state)
         return Observation(LaunchState.LOST, Exit(reason=why, started=_started(host, folder)))
 
     def _bring_console(self, folder: RunFolder, handle: Handle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import signal
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from amltool.text import harmless
 LONGEST_EXIT = 1 << 16
 """Bytes of an ``exit.json``: an honest one has a few hundred."""
 LONGEST_REASON = 500
+GONE = "the run's folder is gone from its host"
 UNREADABLE = "what the run said of its end could not be read"
 NO_OBJECT = f"{UNREADABLE}: it is no JSON object"
 MOST_SECONDS = 100 * 366 * 86400.0
@@ -48,8 +50,21 @@ def unreadable_at(host: Host, folder: RunFolder) -> str | None:
     if isinstance(content, FileNotFoundError):
         return None
     if isinstance(content, OSError):
-        return f"{UNREADABLE}: {folder.exit.name}: {content.strerror or content}"
+        trouble = folder_trouble(host, folder)
+        return trouble or f"{UNREADABLE}: {folder.exit.name}: {content.strerror or content}"
     return NO_OBJECT
+
+
+def folder_trouble(host: Host, folder: RunFolder) -> str | None:
+    """Why a run's folder cannot be looked into; ``None`` where it can.
+
+    Raises:
+        TargetError: the host does not answer.
+    """
+    (nothing,) = host.pieces(folder.path, [Piece(f".{os.urandom(8).hex()}", 1)])
+    if isinstance(nothing, FileNotFoundError):
+        return None if host.exists(folder.path) else GONE
+    return f"its folder cannot be read: {getattr(nothing, 'strerror', None) or nothing!r}"
 
 
 def _content(host: Host, folder: RunFolder) -> bytes | OSError:

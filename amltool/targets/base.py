@@ -58,10 +58,12 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
             record = step(drive)
         except CanceledError:
             continue
-        except TargetError as error:
+        except (UserError, OSError) as error:
             if _is_given_up(drive, error):
-                _end_unanswered(drive)
+                _end_given_up(drive, error)
                 continue
+            if not isinstance(error, TargetError):
+                raise _as_said(drive, error) from error
             if not (drive.patient and drive.state.step in _MAY_RUN and _is_away(drive.target.host, error)):
                 raise
             outage = outage or _outage(drive)
@@ -90,14 +92,33 @@ def _is_away(host: Host, error: TargetError) -> bool:
     return False
 
 
-def _is_given_up(run: Drive, error: TargetError) -> bool:
-    may_run = run.state.step in (*_MAY_RUN, Step.LAUNCHED)
-    return may_run and run.entry.is_given_up and _is_away(run.target.host, error)
+def _is_given_up(run: Drive, error: UserError | OSError) -> bool:
+    if not run.entry.is_given_up:
+        return False
+    if run.state.step is Step.COLLECTED:
+        return isinstance(error, TargetError) and _is_away(run.target.host, error)
+    return run.state.step in (*_MAY_RUN, Step.LAUNCHED)
 
 
-def _end_unanswered(run: Drive) -> None:
-    """Its host does not answer, and nobody waits for it any more: what is known here is the record."""
-    reason = f"given up: {run.target.host.name} did not answer, nothing was collected"
+def _as_said(run: Drive, error: UserError | OSError) -> UserError | OSError:
+    """A sentence for what a run that began may have put in our way; other errors as they are."""
+    is_of_the_run = run.state.step in (Step.LAUNCHED, Step.ENDED) and not isinstance(error, FileNotFoundError)
+    if isinstance(error, UserError) or not is_of_the_run:
+        return error
+    run_id = run.request.run_id
+    return UserError(
+        f"Run {run_id} cannot be collected: {error}.",
+        f"Look what lies in {run.folder.path}; to end it without that: amltool cancel {run_id} --give-up",
+    )
+
+
+def _end_given_up(run: Drive, error: UserError | OSError) -> None:
+    """Nobody waits any more for its host, or for what cannot be done with what it left: the record is what is known
+    here."""
+    why = str(error) if not isinstance(error, UserError) else error.what
+    if isinstance(error, TargetError) and _is_away(run.target.host, error):
+        why = f"{run.target.host.name} did not answer"
+    reason = f"given up: {why.rstrip('.')}, nothing was collected"
     begun, now = run.state.end.started or run.state.launched, timestamp()
     end = replace(run.state.end, canceled=True, reason=reason, started=begun, ended=run.state.end.ended or now)
     run.done(Step.COLLECTED, RunStatus.FINALIZING, end=end)

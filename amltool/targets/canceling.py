@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from amltool.launchers.base import Exit, LaunchState, Observation
+from amltool.launchers.exit_file import GONE
 from amltool.run import parse_timestamp, timestamp
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ LOOK_EVERY_S = 0.2
 FROM_OUTSIDE = "terminated by something other than amltool"
 """Such as a host that ends what its users left when they log out (docs/az-ml.md)."""
 ENDED_FIRST = "it had ended by itself before the cancel reached it"
-GONE = "the run's folder is gone from its host"
 FAR_OFF = timedelta(days=1)
 """So far the clock of another machine may be from ours."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from amltool.errors import TargetError
 from amltool.hosts.base import LARGEST_PIECE, Piece
 from amltool.hosts.streaming import watching
-from amltool.launchers.base import LaunchState, Observation
+from amltool.launchers.base import Exit, LaunchState, Observation
+from amltool.launchers.exit_file import folder_trouble, unreadable_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +32,7 @@ LOOK_EVERY_S = 0.5
 """How often such a host is asked how the run is."""
 KEEP_AFTER_S = 1.0
 """A run that lasts longer keeps its snapshot at once; a shorter one keeps it with its record."""
+UNTOLD = "nothing that the run left tells how it ended"
 CONSOLE_BLOCK = LARGEST_PIECE
 MOST_AT_ONCE = 16
 """So many blocks of a console are read before something else is looked at."""
@@ -54,6 +58,7 @@ def follow(run: Drive) -> Observation:
             for block in console.new() if seen.state is LaunchState.RUNNING else console.rest():
                 run.watcher.console(block)
             if seen.state is not LaunchState.RUNNING:
+                seen = _explained(run, seen)
                 outage.is_over()
                 return seen
             if run.entry.cancel_asked and not canceled:
@@ -69,6 +74,14 @@ def follow(run: Drive) -> Observation:
         if not kept and time.monotonic() - begun > KEEP_AFTER_S:
             run.keep_snapshot()
             kept = True
+
+
+def _explained(run: Drive, seen: Observation) -> Observation:
+    """An end that its run did not tell, with what its folder shows of the reason."""
+    if seen.state is LaunchState.ENDED:
+        return seen
+    why = unreadable_at(run.target.host, run.folder) or folder_trouble(run.target.host, run.folder)
+    return Observation(seen.state, replace(seen.exit or Exit(reason=UNTOLD), **({"reason": why} if why else {})))
 
 
 def _seen(run: Drive, console: ConsoleReader, age_s: float) -> Observation:

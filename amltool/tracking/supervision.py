@@ -25,6 +25,7 @@ STOP_GRACE_S = 5.0
 """From SIGTERM to SIGKILL when the machine or the container's daemon goes down; it waits for 10 s at most."""
 STOPPED = "stopped from outside"
 LITTLE_ROOM = 1 << 20
+IN_THE_WAY = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTEMPTY)
 FULL_DISK_S = 300.0
 """How long writing to a full disk is tried again after the command ended."""
 CHUNK = 1 << 16
@@ -279,12 +280,14 @@ class _LastWords:
         self.beside = ".%s.%d.%s" % (EXIT, os.getpid(), os.urandom(4).hex())
         self.stream = os.open(self.beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         os.write(self.stream, b" " * BLOCK)
+        self.folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def discard(self) -> None:
         os.unlink(self.beside)
 
     def write(self, content: bytes) -> None:
         give_up = time.monotonic() + FULL_DISK_S
+        has_made_way = False
         while True:
             try:
                 os.pwrite(self.stream, content, 0)
@@ -293,9 +296,23 @@ class _LastWords:
                 os.rename(self.beside, EXIT)
                 return
             except OSError as error:
-                if error.errno == errno.ENOENT or time.monotonic() > give_up:  # the folder was removed
+                is_in_the_way = error.errno in IN_THE_WAY
+                if (has_made_way and is_in_the_way) or time.monotonic() > give_up:  # the folder was removed, say
                     raise
-                time.sleep(TICK_S * 10)
+                if is_in_the_way:
+                    has_made_way = True
+                    self._make_way()
+                else:
+                    time.sleep(TICK_S * 10)
+
+    def _make_way(self) -> None:
+        """Undo what the command did to our folder: took its rights, put a folder in our place, removed our file."""
+        os.fchmod(self.folder, 0o755)
+        if os.path.isdir(EXIT) and not os.path.islink(EXIT):
+            os.rename(EXIT, ".%s.%s" % (EXIT, os.urandom(4).hex()))
+        if not os.path.exists(self.beside):
+            os.close(self.stream)
+            self.stream = os.open(self.beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
 def _spawn(spec: "Dict[str, Any]", output: int) -> "Tuple[int, Optional[Tuple[int, str]]]":
