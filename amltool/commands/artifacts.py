@@ -10,6 +10,7 @@ import msgspec
 from amltool.artifact import Artifact
 from amltool.commands.opening import Opened
 from amltool.errors import UserError
+from amltool.layout import CONSOLE_FILE
 from amltool.run import LongList, Run
 from amltool.stores import open_store
 
@@ -21,6 +22,11 @@ def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
         UserError: the run has no such artifact, or another clone keeps it.
     """
     artifact = next((artifact for artifact in artifacts_of(opened, run) if artifact.path == path), None)
+    if artifact is None and path == CONSOLE_FILE and run.record.reason:
+        raise UserError(
+            f"Run {run.run_id} left no console: it is {run.record.status.value}, {run.record.reason}.",
+            f"See: amltool show {run.run_id}",
+        )
     if artifact is None:
         raise UserError(
             f"Cannot find the artifact '{path}' with run_id '{run.run_id}'", f"See: amltool outputs {run.run_id}"

@@ -7,7 +7,7 @@ import os
 import posixpath
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -30,7 +30,7 @@ from amltool.history.numbers import next_run_number
 from amltool.launchers.base import Expected, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout
 from amltool.limits import shown
-from amltool.run import EXACTLY, RunRecord, RunStatus, Tolerances, new_run_id, timestamp
+from amltool.run import EXACTLY, Exit, RunRecord, RunStatus, Tolerances, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
 from amltool.targets.base import drive
@@ -40,6 +40,7 @@ from amltool.targets.watcher import Watcher
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
 """The ancestor's words (WORKBENCH 2.3)."""
+LONGEST_REASON = 300
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,11 +221,11 @@ def start(
                 return Submitted(entry.run_id, record, kept_in)
         except Exception as error:
             if run.state.step in (Step.REQUESTED, Step.PREPARED, Step.PLACED):
-                _abandon(run, error)
+                _abandon(opened, run, error, is_known=not detach)
             raise
         except KeyboardInterrupt:
             if run.state.step in (Step.REQUESTED, Step.PREPARED):
-                _abandon(run)
+                _abandon(opened, run, None, is_known=not detach)
                 raise Interrupted(None) from None
             stack.close()
             _let_go(opened, run)
@@ -258,9 +259,9 @@ def _may_have_begun(run: Drive) -> bool:
     return seen.state is not LaunchState.ABSENT
 
 
-def _abandon(run: Drive, why: Exception | None = None) -> None:
-    """Nothing of the run was started: leave no trace of it, or, where its host is away, leave that to whoever reaches
-    it next: then the run ends as canceled."""
+def _abandon(opened: Opened, run: Drive, why: Exception | None, *, is_known: bool) -> None:
+    """Nothing of the run was started: record why where its id was printed (``is_known``), else leave no trace of it.
+    Where its host is away, that is left to whoever reaches it next: then the run ends as canceled."""
     from amltool.hosts.ssh_failures import AwayError
 
     try:
@@ -270,11 +271,34 @@ def _abandon(run: Drive, why: Exception | None = None) -> None:
         remove_run_folders(run.target.host, run.folder)
     except TargetError as error:
         run.entry.ask_to_cancel(f"not started: {error.what.rstrip('.')}")
+    except Exception:
+        _end_unstarted(opened, run, why, is_known=is_known)
+        raise
     except BaseException:
         run.entry.discard()
         raise
     else:
+        _end_unstarted(opened, run, why, is_known=is_known)
+
+
+def _end_unstarted(opened: Opened, run: Drive, why: Exception | None, *, is_known: bool) -> None:
+    """An acknowledged run is in the history once, also where it never began. What cannot be written now stands in the
+    journal, and the next command records it."""
+    if not is_known or not run.request.tracked:
         run.entry.discard()
+        return
+    reason = "interrupted before it started" if why is None else f"not started: {_first_line(why)}"
+    end = Exit(canceled=why is None, reason=reason, ended=timestamp())
+    with suppress(UserError, OSError):
+        run.done(Step.COLLECTED, RunStatus.FINALIZING, end=end)
+        record = finish(opened, run)
+        run.watcher.say(f"Run {record.run_id} did not start; it is recorded as {record.status.value}.")
+
+
+def _first_line(error: Exception) -> str:
+    what = error.what if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    line = what.strip().partition("\n")[0].rstrip(".:")
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
 
 
 def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Watcher) -> tuple[RunRequest, Target]:

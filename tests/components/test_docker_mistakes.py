@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -20,19 +21,20 @@ from tests.components.docker_projects import (
     unfinished,
 )
 from tests.components.users import Unprivileged
-from tests.repositories import git
 
 TRAIN = "print('ran')\nopen('outputs/done.txt', 'w').write('done')\n"
 NOWHERE = "unix:///nowhere/docker.sock"
 
 
 def refused(folder: Path, script: str = "train.py", *options: str, **variables: str) -> str:
-    """What is said to a submit that cannot be; nothing of it is left."""
+    """What is said to a submit that cannot be; nothing of it is left but, where its id was printed, its record."""
     done = submit(folder, script, *options, **variables)
     assert done.exit_code == 1, done
     assert "Traceback" not in done.said
     assert unfinished(folder) == []
-    assert git(folder, "for-each-ref", "refs/notes") == ""
+    runs = json.loads(amltool(folder, "runs", "--json").stdout)
+    assert [run["run_id"] for run in runs] == re.findall(r"^RunId: (\S+)", done.said, re.MULTILINE)
+    assert all(run["status"] == "Failed" and run["reason"].startswith("not started: ") for run in runs)
     return done.said.rpartition("\n\n")[2]
 
 

@@ -27,7 +27,7 @@ from tests.components.docker_projects import (
 )
 from tests.components.users import Unprivileged
 from tests.environments.wheel_index import wheel, wheel_name
-from tests.repositories import commit_all, git, make_repository, state_of, write_files
+from tests.repositories import commit_all, make_repository, state_of, write_files
 
 TRAIN = """
 import os, sys
@@ -304,4 +304,5 @@ class TestNewEnvironments:
         assert docker_projects.builds() == []
         assert docker_projects.images() == before
         assert unfinished(folder) == []
-        assert git(folder, "for-each-ref", "refs/notes") == ""
+        [run] = json.loads(amltool(folder, "runs", "--json").stdout)
+        assert (run["status"], run["reason"]) == ("Canceled", "interrupted before it started")

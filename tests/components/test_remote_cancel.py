@@ -21,6 +21,7 @@ from tests.components.remote_projects import (
     when_at,
 )
 from tests.components.ssh_machine import SshMachine
+from tests.waiting import wait_until
 
 CANCELED_S = 15.0
 POLITE = """
@@ -28,11 +29,13 @@ import time
 print("polite", flush=True)
 time.sleep(4711)
 """
+INDEX_PID, ASKED = "/var/tmp/silent-index.pid", "/var/tmp/silent-index.asked"
 SILENT_INDEX = (
-    "import socket, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); "
-    "s.bind(('0.0.0.0', 8099)); s.listen(); time.sleep(120)"
+    "import os, socket, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); "
+    f"s.bind(('0.0.0.0', 8099)); s.listen(); open('{INDEX_PID}', 'w').write(str(os.getpid())); "
+    f"kept = s.accept(); open('{ASKED}', 'w').close(); time.sleep(600)"
 )
-"""A package index that takes calls and says nothing."""
+"""A package index that takes calls and says nothing; the first call leaves a file."""
 
 
 @pytest.fixture
@@ -48,6 +51,10 @@ def cancel(project: Path, client: Client) -> float:
     amltool(project, "cancel", client.run_id)
     assert client.end(60) == 130, client.said
     return ended_at(record(project, client.run_id)) - asked
+
+
+def is_there(machine: SshMachine, path: str) -> bool:
+    return machine.execute(["test", "-s" if path == INDEX_PID else "-e", path])[0] == 0
 
 
 def is_canceled(project: Path, client: Client) -> None:
@@ -96,19 +103,26 @@ def test_a_run_whose_environment_is_being_built_never_starts(
     kind: str, request: pytest.FixtureRequest, ssh_machine: SshMachine, tmp_path: Path
 ) -> None:
     place = {"remote": "127.0.0.1", "remotedocker": "172.31.213.1"}[kind]
-    index = {"pip": {"indexUrl": f"http://{place}:8099/simple"}, "userManagedEnvironment": False}
+    pip = {"indexUrl": f"http://{place}:8099/simple", "trustedHosts": [place]}  # else pip does not ask it at all
+    index = {"pip": pip, "userManagedEnvironment": False}
     conda = PLAIN + f"- pip\n- pip:\n  - of-{kind}-that-never-comes==1.0\n"
     project = make_of(kind, request, tmp_path, {"aml_config/conda_dependencies.yml": conda}, **index)
-    ssh_machine.execute(["sh", "-c", f'setsid python3 -c "{SILENT_INDEX}" > /dev/null 2>&1 &'])
+    ssh_machine.execute(
+        ["sh", "-c", f'rm -f {ASKED} {INDEX_PID}; setsid python3 -c "{SILENT_INDEX}" > /dev/null 2>&1 &']
+    )
+    wait_until(lambda: is_there(ssh_machine, INDEX_PID))  # else it is refused, and not silent
     try:
         client = submitting(project, "once.py")
         client.says("Building")
-        time.sleep(4)  # it waits for the index by now, and says nothing
+        wait_until(
+            lambda: is_there(ssh_machine, ASKED) or client.process.poll() is not None, 120
+        )  # it waits for the index by now, and says nothing
+        assert client.process.poll() is None, client.said
         assert cancel(project, client) <= CANCELED_S
         is_canceled(project, client)
         nothing_is_left(project, ssh_machine)
     finally:
-        ssh_machine.execute(["pkill", "-f", "8099"])
+        ssh_machine.execute(["sh", "-c", f"kill $(cat {INDEX_PID})"])
 
 
 @pytest.mark.torture
