@@ -17,6 +17,11 @@ CONSOLE_FILE = "console.log"
 LOCK_FILE = "environment.lock.json"
 """Names under which these are artifacts of every run."""
 
+RECORD_FILE = "record.json"
+"""The name of a whole record that is too long for a note."""
+LARGEST_RECORD = 16 * 1024
+"""The most bytes of a record in a note: every further run of the commit writes the note anew."""
+
 LONG_LIST = 200
 """A list with more entries than this becomes an artifact itself."""
 

@@ -6,9 +6,10 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from amltool.run import EnvironmentUsed, LongList, Run, RunRecord, SharedFolder
+from amltool.run import EnvironmentUsed, LongList, Run, RunRecord, SharedFolder, WholeRecord
 from amltool.text import LONGEST_CELL, harmless, harmless_lines
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 STATUS_STYLES = {"Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "unreachable": "yellow", "error": "red"}
 LONGEST_VALUE = 48
+LONGEST_LINE = 200
+LONGEST_COMMAND = 2000
+MOST_ROWS = 100
+"""Of parameters, tags and metrics of one run that are shown."""
 LONGEST_TEXT = 10_000
 """Characters of a text that has lines of its own."""
 COLUMN_GAP = "  "
@@ -97,7 +102,7 @@ def _terminal_width() -> int:
 def number(value: object) -> str:
     """A metric for people: six significant digits; what is no number in at most `LONGEST_VALUE` characters."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        text = ", ".join(map(number, value)) if isinstance(value, list) else str(value)
+        text = ", ".join(map(number, value[:LONGEST_VALUE])) if isinstance(value, list) else str(value)
         return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -169,12 +174,17 @@ def run_text(run: Run) -> str:
     lines = [
         f"Run {record.run_id} (number {record.run_number}): {record.status.value}{_ending(record)}",
         *_pairs(
-            ("script", " ".join([record.script, *map(_quoted, record.arguments)])),
+            ("script", _cut(" ".join([record.script, *map(_quoted, record.arguments)]), LONGEST_COMMAND)),
             ("target", f"{record.target} ({record.target_type}) on {record.host}"),
             ("run configuration", record.run_configuration),
             ("commit", record.commit + (f" (uncommitted work on {record.base_commit[:12]})" if record.dirty else "")),
             ("started", record.started),
             ("duration", duration(record.duration_s)),
+            (
+                "time limit",
+                f"{record.settings.timeout_s:g} s" if record.settings and record.settings.timeout_s else None,
+            ),
+            ("variables", _variables(record.environment_variables)),
             ("peak memory", size(record.peak_memory) if record.peak_memory else None),
             ("user", record.user),
             ("rerun of", record.rerun_of),
@@ -184,10 +194,23 @@ def run_text(run: Run) -> str:
     ]
     for title, mapping in (("Parameters", record.parameters), ("Tags", run.tags)):
         if mapping:
-            lines += ["", f"{title}:", *_pairs(*mapping.items())]
+            pairs = [(name, _cut(text, LONGEST_LINE)) for name, text in islice(mapping.items(), MOST_ROWS)]
+            lines += ["", f"{title}:", *_pairs(*pairs), *_more(len(mapping) - MOST_ROWS)]
     if record.metrics:
-        rows = [(n, number(m.last), _opt(m.min), _opt(m.max), m.count) for n, m in sorted(record.metrics.items())]
-        lines += ["", "Metrics:", table(("name", "last", "min", "max", "count"), rows)]
+        metrics = sorted(record.metrics.items())
+        rows = [(n, _last(m.last), _opt(m.min), _opt(m.max), m.count) for n, m in metrics[:MOST_ROWS]]
+        lines += [
+            "",
+            "Metrics:",
+            table(("name", "last", "min", "max", "count"), rows),
+            *_more(len(metrics) - MOST_ROWS),
+        ]
+    if isinstance(record.whole, WholeRecord):
+        shortened = ", ".join(map(harmless, record.whole.keys))
+        lines += [
+            "",
+            f"Shortened here: {shortened}; whole, {size(record.whole.bytes)}: amltool show {record.run_id} --json",
+        ]
     lines += ["", "Artifacts:", *_files(record.artifacts)]
     if record.omitted:
         lines += ["", "Not collected:", *_omitted(record.omitted)]
@@ -195,6 +218,25 @@ def run_text(run: Run) -> str:
         lines.append(f"Verdict of rerun {verdict.rerun} on {verdict.run_id}: {verdict.verdict}")
         lines += [f"  {harmless(cause)}" for cause in verdict.causes]
     return "\n".join(lines)
+
+
+def _more(count: int) -> list[str]:
+    return [f"  and {count} more: amltool show RUN --json"] if count > 0 else []
+
+
+def _variables(variables: Mapping[str, str] | None) -> str:
+    return _cut(" ".join(f"{name}={_quoted(value)}" for name, value in (variables or {}).items()), LONGEST_LINE)
+
+
+def _last(value: Any) -> str:
+    """The last value of a metric; a long one stands in the record by its count."""
+    is_reference = isinstance(value, dict) and value.keys() == {"count", "bytes", "sha256", "path"}
+    return f"{value['count']} values" if is_reference else number(value)
+
+
+def _cut(text: object, longest: int) -> str:
+    cut = str(text)
+    return cut if len(cut) <= longest else f"{cut[: longest - 1]}…"
 
 
 def _environment(used: EnvironmentUsed) -> str | None:

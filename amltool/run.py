@@ -157,6 +157,31 @@ class EnvironmentUsed(msgspec.Struct, frozen=True):
     image: str | None = None
 
 
+class SettingsUsed(msgspec.Struct, frozen=True):
+    """The settings and options that took effect on a run: its time limit in seconds, limits in bytes, the profile that
+    ruled its snapshot, whether the shared folder was hashed and the environment could be built for it."""
+
+    timeout_s: float | None = None
+    max_artifact_size: int | None = None
+    profile: str = ""
+    share_hash: bool = False
+    prepare: bool = True
+    artifact_store: str | None = None
+
+
+class WholeRecord(msgspec.Struct, frozen=True):
+    """A record that was too long for a note: the whole of it is in the store, and these ``keys`` of it are clipped.
+
+    ``count`` is how many; ``bytes`` and ``sha256`` are those of the whole.
+    """
+
+    count: int
+    bytes: int
+    sha256: str
+    path: str
+    keys: list[str] = []
+
+
 class RunRecord(msgspec.Struct, frozen=True, tag_field="event", tag="run", kw_only=True):
     """The whole record of a finished run: one line of JSON in a note (docs/history-format.md)."""
 
@@ -177,6 +202,9 @@ class RunRecord(msgspec.Struct, frozen=True, tag_field="event", tag="run", kw_on
     framework: str = "Python"
     project: ProjectNames = ProjectNames()
     run_configuration_content: dict[str, Any] = {}
+    environment_variables: dict[str, str] | None = None
+    compute: dict[str, Any] = {}
+    settings: SettingsUsed | None = None
     commit: str = ""
     tree: str = ""
     base_commit: str = ""
@@ -201,12 +229,21 @@ class RunRecord(msgspec.Struct, frozen=True, tag_field="event", tag="run", kw_on
     sweep_id: str | None = None
     verdicts: list[Any] = []
     amltool: str = ""
+    whole: WholeRecord | msgspec.UnsetType = msgspec.UNSET
 
     def exact_arguments(self) -> list[str]:
         """The arguments byte for byte, as ``os.fsdecode`` gives them (JSON cannot hold bytes that are not UTF-8)."""
         if isinstance(self.arguments_base64, msgspec.UnsetType):
             return list(self.arguments)
         return [os.fsdecode(base64.b64decode(argument)) for argument in self.arguments_base64]
+
+
+FIXED_KEYS = frozenset(
+    {"v", "event", "run_id", "run_number", "status", "exit_code", "commit", "tree", "base_commit", "dirty", "created",
+     "started", "ended", "duration_s", "peak_memory", "artifacts", "omitted", "shared_folder", "environment",
+     "rerun_of", "verdicts", "whole"}
+)  # fmt: skip
+"""Keys of a record that are never clipped: those of a fixed form, and lists of files, which become long lists."""
 
 
 def encoded_arguments(arguments: Sequence[str]) -> dict[str, list[str]]:

@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from amltool.artifact import Artifact
 from amltool.commands.opening import Opened
 from amltool.errors import UserError
+from amltool.history.validation import read_event
 from amltool.layout import CONSOLE_FILE
-from amltool.run import LongList, Run
+from amltool.run import FIXED_KEYS, LongList, Run, RunRecord
 from amltool.stores import open_store
 
 
@@ -60,6 +62,29 @@ def artifacts_of(opened: Opened, run: Run) -> list[Artifact]:
             "Ask for it in the clone that made the run, or share an artifact store.",
         )
     return msgspec.json.decode(content, type=list[Artifact])
+
+
+def whole_run(opened: Opened, run: Run) -> Run:
+    """A run with its whole record, where the note holds a clipped one and the rest is here; else as it is."""
+    clipped = run.record.whole
+    if isinstance(clipped, msgspec.UnsetType):
+        return run
+    content = kept_content(opened, run, clipped.sha256)
+    try:
+        whole = None if content is None else read_event(content)
+    except ValueError:
+        return run
+    if not isinstance(whole, RunRecord) or whole.run_id != run.run_id:
+        return run
+    keys = set(clipped.keys) & set(RunRecord.__struct_fields__) - FIXED_KEYS
+    record = replace(run.record, whole=msgspec.UNSET, **{key: getattr(whole, key) for key in keys})
+    if "shared_folder" in clipped.keys and record.shared_folder and whole.shared_folder:  # its lists are here
+        paths = {"host_path": whole.shared_folder.host_path, "run_path": whole.shared_folder.run_path}
+        record = replace(record, shared_folder=replace(record.shared_folder, **paths))
+    removed = {*run.record.tags} - {*run.tags}
+    later = {key: value for key, value in run.tags.items() if run.record.tags.get(key) != value}
+    logged = {key: value for key, value in record.tags.items() if key not in removed}
+    return replace(run, record=record, tags={**logged, **later})
 
 
 def kept_content(opened: Opened, run: Run, sha256: str) -> bytes | None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amltool.environments.lock import compare_locks
 from amltool.run import FolderFile, LongList, RunRecord
 
 SHOWN = 5
 """Of a long list of differences, so many are named."""
+NOTHING_DIFFERS = (
+    "nothing recorded differs: something random, the clock, the network, the shell's variables or a file outside of "
+    "the run is at work"
+)
+LONGEST_VALUE = 60
+COUNTED_SETTINGS = ("timeout_s", "max_artifact_size", "profile")
+"""Settings that a run can come out otherwise by."""
 
 _IMPORT = re.compile(
     rb"^[ \t]*(?:import|from)[ \t]+(?:[\w.]+[ \t]*,[ \t]*)*(random|numpy|torch|sklearn|tensorflow|keras)\b", re.M
@@ -38,9 +46,7 @@ def likely_causes(evidence: Evidence) -> list[str]:
         *_target(evidence.original, evidence.rerun),
         *_seed(evidence.script),
     ]
-    return causes or [
-        "nothing recorded differs: something random, the clock, the network or a file outside the run is at work"
-    ]
+    return causes or [NOTHING_DIFFERS]
 
 
 def _code(original: RunRecord, rerun: RunRecord) -> list[str]:
@@ -61,7 +67,24 @@ def _request(original: RunRecord, rerun: RunRecord) -> list[str]:
     changed = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
     if changed:
         causes.append(f"the run configuration differs: {', '.join(changed)}")
-    return causes
+    return [*causes, *_variables(original, rerun), *_settings(original, rerun)]
+
+
+def _variables(original: RunRecord, rerun: RunRecord) -> list[str]:
+    """Names only: a value may be long, or a reference that says nothing."""
+    was, now = original.environment_variables, rerun.environment_variables
+    if was is None or now is None:
+        return []
+    changed = [name for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
+    return [f"environment variables of the run differ: {_some(changed)}"] if changed else []
+
+
+def _settings(original: RunRecord, rerun: RunRecord) -> list[str]:
+    if original.settings is None or rerun.settings is None:
+        return []
+    was, now = original.settings, rerun.settings
+    changed = [name for name in COUNTED_SETTINGS if getattr(was, name) != getattr(now, name)]
+    return [f"the setting {name} differs: {getattr(was, name)} -> {getattr(now, name)}" for name in changed]
 
 
 def _environment(evidence: Evidence) -> list[str]:
@@ -106,11 +129,25 @@ def _same_file(before: FolderFile, after: FolderFile) -> bool:
     return before.mtime == after.mtime
 
 
+def changed_settings(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """``memory 1024 -> 2048`` for each setting of a compute target that differs; values as the record has them."""
+    changed = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
+    return [f"{key} {_value(was.get(key))} -> {_value(now.get(key))}" for key in changed]
+
+
+def _value(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
 def _target(original: RunRecord, rerun: RunRecord) -> list[str]:
     causes = []
     if (original.target, original.target_type) != (rerun.target, rerun.target_type):
         names = f"{original.target} ({original.target_type}) -> {rerun.target} ({rerun.target_type})"
         causes.append(f"the compute target differs: {names}")
+    elif original.compute and rerun.compute:
+        changed = changed_settings(original.compute, rerun.compute)
+        causes += [f"the compute target has other settings: {_some(changed)}"] if changed else []
     if original.host != rerun.host:
         causes.append(f"it ran on another machine: {original.host} -> {rerun.host}")
     return causes

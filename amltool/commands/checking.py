@@ -13,7 +13,7 @@ from amltool.git.survey import survey, survey_index
 from amltool.git.trees import commit_named
 from amltool.history import checking as history_checking
 from amltool.limits import report
-from amltool.run import LongList, RunRecord
+from amltool.run import LongList, RunRecord, WholeRecord
 
 
 def check(opened: Opened, *, commit: str | None = None, staged: bool = False, paths: bool = False) -> dict[str, Any]:
@@ -82,10 +82,11 @@ def check_history(opened: Opened) -> HistoryReport:
 
 
 def _kept_here(record: RunRecord) -> list[Artifact]:
-    listed = record.artifacts
+    listed, whole = record.artifacts, record.whole
+    found = [Artifact(whole.path, whole.bytes, whole.sha256)] if isinstance(whole, WholeRecord) else []
     if isinstance(listed, LongList):
-        return [Artifact(listed.path, listed.bytes, listed.sha256)]
-    return [artifact for artifact in listed if artifact.store == "file"]
+        return [*found, Artifact(listed.path, listed.bytes, listed.sha256)]
+    return [*found, *(artifact for artifact in listed if artifact.store == "file")]
 
 
 def _artifact_state(opened: Opened, artifact: Artifact) -> str:

@@ -18,7 +18,7 @@ from amltool.errors import TargetError, UserError
 from amltool.history.journal import JournalEntry
 from amltool.hosts.base import Host
 from amltool.layout import HostLayout
-from amltool.run import LongList
+from amltool.run import LongList, WholeRecord
 from amltool.stores import open_store
 from amltool.targets import TARGETS, open_target
 from amltool.targets.drive import Target, clone_label, environment_request
@@ -146,6 +146,8 @@ def _unnamed_artifacts(opened: Opened) -> list[Removable]:
     for run in opened.history.runs(limit=None):
         record = run.record
         named.add(record.environment.lock_sha256)
+        if isinstance(record.whole, WholeRecord):
+            named.add(record.whole.sha256)
         lists: list[Any] = [record.artifacts, record.omitted]
         if record.shared_folder is not None:
             lists += [record.shared_folder.at_start, record.shared_folder.at_end]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from amltool.commands.artifacts import artifacts_of, kept_content
+from amltool.commands.artifacts import artifacts_of, kept_content, whole_run
 from amltool.commands.opening import Opened
 from amltool.environments.lock import compare_locks
 from amltool.errors import UserError
@@ -29,7 +29,8 @@ class Comparison:
 
 
 FIELDS = ("status", "exit_code", "script", "arguments", "run_configuration", "target", "target_type", "host", "commit",
-          "tree", "source_directory", "framework", "duration_s", "parameters", "run_configuration_content")  # fmt: skip
+          "tree", "source_directory", "framework", "duration_s", "parameters", "run_configuration_content",
+          "environment_variables", "compute", "settings")  # fmt: skip
 
 
 def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
@@ -40,6 +41,7 @@ def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
     """
     if len(runs) < 2:
         raise UserError("Cannot find runs of the provided run ids", "Name two runs or more: amltool compare @,@2")
+    runs = [whole_run(opened, run) for run in runs]
     made = Comparison(tuple(run.run_id for run in runs))
     for name in FIELDS:
         values = [msgspec.to_builtins(getattr(run.record, name)) for run in runs]

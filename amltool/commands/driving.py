@@ -27,8 +27,7 @@ from amltool.snapshot import Snapshot
 from amltool.targets import open_target
 from amltool.targets.base import drive
 from amltool.targets.drive import Drive, Target
-from amltool.targets.ending import release
-from amltool.targets.recording import record_of
+from amltool.targets.ending import record_to_keep, release
 from amltool.targets.watcher import Silent, Watcher
 
 LOOK_AGAIN_S = 0.2
@@ -113,7 +112,7 @@ def finish(opened: Opened, run: Drive) -> RunRecord:
     short is given by whoever looks at the run next.
     """
     # none is given where the driver before us died between the record and the release
-    record = drive(run) or record_of(run.request, run.state)
+    record = drive(run) or record_to_keep(run)
     if record.rerun_of is not None and run.request.tracked:
         from amltool.commands.judging import record_verdict
 

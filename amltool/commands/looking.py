@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amltool.commands.artifacts import artifact_content
+from amltool.commands.artifacts import artifact_content, whole_run
 from amltool.commands.drivers import DriverWatch, drives, stopped_driver
 from amltool.commands.driving import finish, finish_ended, go_on, hand_over, looked_at, prepare_drive, runs_now
 from amltool.commands.opening import Opened
@@ -80,7 +80,7 @@ def list_runs(
 
 
 def _with_metric(opened: Opened, name: str, status: RunStatus | None) -> list[Run]:
-    runs = opened.history.runs(limit=None, status=status)
+    runs = [whole_run(opened, run) for run in opened.history.runs(limit=None, status=status)]
     found = [run for run in runs if isinstance(_last(run, name), (int, float))]
     if not found:
         known = sorted({metric for run in runs for metric in run.record.metrics})

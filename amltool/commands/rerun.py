@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec import UnsetType
+
+from amltool.commands.artifacts import whole_run
 from amltool.commands.comparing import lock_content
 from amltool.commands.judging import Rerun, judged
 from amltool.commands.opening import Opened
@@ -13,6 +16,12 @@ from amltool.errors import UserError
 from amltool.layout import FETCH_HISTORY
 from amltool.run import EXACTLY, Run, Tolerances
 from amltool.targets.watcher import Watcher
+
+NEEDED = frozenset(
+    {"script", "arguments", "arguments_base64", "run_configuration", "target", "source_directory", "settings",
+     "environment_variables"}
+)  # fmt: skip
+"""Keys of a record that a rerun repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +52,7 @@ def rerun(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
 
 def begin(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher, *, detach: bool = False) -> Submitted:
     """Submit a recorded run again, as `submit` does; `rerun` has the rest."""
-    record = original.record
+    record = _complete(opened, original).record
     if opened.git.resolve(record.commit) is None:
         raise UserError(
             f"The snapshot {record.commit[:12]} of run {record.run_id} is not in this clone.",
@@ -57,7 +66,10 @@ def begin(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
         commit=record.commit,
         base_commit=record.base_commit,
         source_directory=record.source_directory,
-        timeout_s=options.timeout_s,
+        variables=record.environment_variables or {},
+        timeout_s=options.timeout_s or (record.settings.timeout_s if record.settings else None),
+        settings=record.settings,
+        compute=record.compute,
         tracked=True,
         prepare=True,
         lock=lock_content(opened, original),
@@ -65,6 +77,22 @@ def begin(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
         tolerances=options.tolerances,
     )
     return submit(opened, wanted, watcher, detach=detach)
+
+
+def _complete(opened: Opened, original: Run) -> Run:
+    """A run with all that a rerun needs. Raises UserError where its note holds a part of that only, and the rest is
+    not here."""
+    found = whole_run(opened, original)
+    clipped = found.record.whole
+    missing = [] if isinstance(clipped, UnsetType) else [key for key in clipped.keys if key in NEEDED]
+    if missing:
+        raise UserError(
+            f"What run {original.run_id} got is too long for its note ({', '.join(missing)}), and the whole of it "
+            "is not in this clone.",
+            "Run it again where it was made; a shared artifact store (artifact_store in aml_config/project.yml) keeps "
+            "it for all.",
+        )
+    return found
 
 
 def rerun_all(

@@ -9,15 +9,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from amltool.commands.driving import drive_in_background, finish, hand_over, prepare_drive
+from amltool.commands.inputs import profile_of, recorded, say_changed_target, variables_of
 from amltool.commands.opening import Opened
 from amltool.commands.storing import ready_store, store_address
 from amltool.commands.weighing import refuse_over_limits
 from amltool.configuration.choosing import Chosen, choose
-from amltool.configuration.compute import ComputeTarget, read_compute, write_compute
+from amltool.configuration.compute import ComputeTarget, effect_of, read_compute, write_compute
 from amltool.configuration.folder import FOLDER, Files, working_files
 from amltool.configuration.runconfig import command_of
 from amltool.errors import TargetError, UserError
@@ -30,7 +32,7 @@ from amltool.history.numbers import next_run_number
 from amltool.launchers.base import Expected, LaunchState
 from amltool.layout import LOCK_FILE, HostLayout
 from amltool.limits import shown
-from amltool.run import EXACTLY, Exit, RunRecord, RunStatus, Tolerances, new_run_id, timestamp
+from amltool.run import EXACTLY, Exit, RunRecord, RunStatus, SettingsUsed, Tolerances, new_run_id, timestamp
 from amltool.snapshot import EXECUTABLE_MODE, Snapshot
 from amltool.targets import open_target
 from amltool.targets.base import drive
@@ -47,7 +49,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """What a user asks for; everything left out comes from the project's configuration.
 
     ``prepare``: build the environment whatever the run configuration says; ``lock``: from this lock. ``tolerances``
-    are those of the verdict on ``rerun_of``.
+    are those of the verdict on ``rerun_of``. ``settings`` and ``compute`` are what took effect on that run: the
+    settings are used again, the difference to the compute target as it is now is said.
     """
 
     script: str | None = None
@@ -65,6 +68,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     base_commit: str | None = None
     rerun_of: str | None = None
     tolerances: Tolerances = EXACTLY
+    settings: SettingsUsed | None = None
+    compute: Mapping[str, Any] = {}
     sweep_id: str | None = None
 
 
@@ -158,7 +163,7 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
     commit = None
     if wanted.commit is not None:
         commit = commit_named(git, wanted.commit)
-    found = survey(git, opened.prefix, wanted.source_directory, opened.profile, commit)
+    found = survey(git, opened.prefix, wanted.source_directory, profile_of(wanted, opened.profile), commit)
     if not found.sizes and wanted.source_directory != ".":
         raise UserError(
             f"There is no folder {wanted.source_directory!r} in the snapshot, or nothing in it.",
@@ -318,6 +323,9 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
     folder = HostLayout(target.host.root).run(run_id)
     target.launcher.get_ready(target.host, Expected(run_id=run_id, folder=folder, labels=labels))
     timeout_s = wanted.timeout_s if wanted.timeout_s is not None else configuration.max_run_duration_seconds
+    compute = _settled(chosen.compute, target)
+    effect = effect_of(compute)
+    say_changed_target(wanted, chosen.compute.name, effect, watcher)
     request = RunRequest(
         run_id=run_id,
         # a lambda, for the history is loaded only when it is asked
@@ -327,7 +335,7 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         project=opened.names,
         prefix=opened.prefix,
         source_directory=snapshot.source_directory,
-        profile=opened.profile.value,
+        profile=profile_of(wanted, opened.profile).value,
         commit=snapshot.commit,
         tree=snapshot.tree,
         base_commit=wanted.base_commit or snapshot.base_commit,
@@ -338,21 +346,18 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
         arguments=[os.fsencode(argument) for argument in arguments],
         run_configuration=configuration.name,
         run_configuration_content=dict(configuration.content),
-        environment_variables={
-            **chosen.compute.environment_variables,
-            **configuration.environment_variables,
-            **wanted.variables,
-        },
+        environment_variables=variables_of(wanted, chosen),
         framework=configuration.framework.value,
         conda_dependencies_file=configuration.conda_dependencies_file,
         spark_dependencies_file=configuration.spark_dependencies_file,
         target=chosen.compute.name,
         target_type=chosen.compute.type.value,
-        compute=write_compute(_settled(chosen.compute, target)),
-        max_artifact_size=settings.max_artifact_size,
+        compute=write_compute(compute),
+        compute_effect=effect,
+        max_artifact_size=recorded(wanted, "max_artifact_size", settings.max_artifact_size),
         artifact_store=address,
         timeout_s=timeout_s,
-        share_hash=settings.share_hash,
+        share_hash=recorded(wanted, "share_hash", settings.share_hash),
         keep_run_folders=settings.keep_run_folders,
         prepare=wanted.prepare or configuration.prepare_environment,
         rerun_of=wanted.rerun_of,

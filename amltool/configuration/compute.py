@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping as AbstractMapping
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,7 @@ from amltool.configuration import fields as kind
 from amltool.configuration.addresses import check_address, check_username, read_address, write_address
 from amltool.configuration.fields import Field, Table, read_fields, refuse_plain_secrets
 from amltool.configuration.reading import read_tree
-from amltool.configuration.secrets import SecretReference
+from amltool.configuration.secrets import SecretReference, without_logins
 from amltool.configuration.tree import Findings, Mapping, Node, Scalar, describe, did_you_mean, quoted
 from amltool.configuration.writing import dump, plain
 
@@ -234,6 +235,31 @@ def write_compute(target: ComputeTarget) -> str:
     if target.address is not None:
         content["address"] = write_address(target.address, target.port, DEFAULT_PORT)
     return dump(content)
+
+
+_LOGIN = frozenset({"password", "privateKey", "privateKeyFile", "privateKeyPassphrase", "useSshKey", "compression"})
+"""How a machine is reached, which has no effect on a run there."""
+_OVER_SSH_ONLY = frozenset({"address", "port", "username"})
+_IN_CONTAINER_ONLY = frozenset(
+    {"baseDockerImage", "sharedVolumes", "nvidiaDocker", "gpu", "shmSize", "memory", "cpus", "network", "volumes"}
+)
+
+
+def effect_of(target: ComputeTarget) -> dict[str, Any]:
+    """The settings of a ``.compute`` that take effect on a run, defaults too, as plain values by their keys; secrets
+    are references. Environment variables are left out: a run has them from several places."""
+    left_out = _LOGIN | {"environmentVariables"}
+    left_out |= frozenset() if target.over_ssh else _OVER_SSH_ONLY
+    left_out |= frozenset() if target.in_container else _IN_CONTAINER_ONLY
+    found: dict[str, Any] = {}
+    for each in _TABLE.fields:
+        value = getattr(target, each.name)
+        if each.key == "baseDockerImage":
+            value = value or default_base_image()
+        if each.key not in left_out and value not in (None, (), {}, each.default if each.key == "pip" else None):
+            found[each.key] = plain(value, _PIP) if each.key == "pip" else plain(value)
+    effect: dict[str, Any] = without_logins(found)
+    return effect
 
 
 def _type(findings: Findings, root: Mapping) -> ComputeType | None:

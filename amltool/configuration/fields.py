@@ -14,7 +14,13 @@ from typing import Any
 
 import msgspec
 
-from amltool.configuration.secrets import REFERENCE_FORMS, credential_service_gone, parse_reference, references_in
+from amltool.configuration.secrets import (
+    REFERENCE_FORMS,
+    credential_service_gone,
+    is_secret_name,
+    parse_reference,
+    references_in,
+)
 from amltool.configuration.tree import (
     Findings,
     Mapping,
@@ -35,7 +41,6 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _SECRET_IN_ADDRESS = re.compile(r"[?&]sig=|AccountKey=|://[^/]*@", re.IGNORECASE)
-_SECRET_KEY = re.compile(r"(?:passw(?:or)?d|passphrase|secret|token|account_?key|connection_?string)$", re.IGNORECASE)
 
 
 class Unknown(Enum):
@@ -146,9 +151,7 @@ def refuse_plain_secrets(findings: Findings, node: Node, skip: frozenset[str] = 
 
 def _is_plain_secret(key: str, value: Scalar) -> bool:
     found = value.value
-    return (
-        found not in (None, "", True, False) and bool(_SECRET_KEY.search(key)) and parse_reference(value.text) is None
-    )
+    return found not in (None, "", True, False) and is_secret_name(key) and parse_reference(value.text) is None
 
 
 def _scalar(findings: Findings, key: str, node: Node, expected: str) -> Scalar | None:

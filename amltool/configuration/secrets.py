@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 from types import ModuleType
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,8 @@ _REFERENCE = re.compile(
     r"\$\{(?:env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|keyring:(?P<service>[^{}\s]+)/(?P<user>[^{}/\s]+))\}"
 )
 _CREDENTIAL_SERVICE = "AzureMlSecret="
+_SECRET_NAME = re.compile(r"(?:passw(?:or)?d|passphrase|secret|token|account_?key|connection_?string)$", re.IGNORECASE)
+_LOGIN_IN_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
 _SHORTEST_REDACTED = 4
 """A shorter value is no secret, and redacting it would spoil every log it stands in by chance."""
 
@@ -161,6 +164,40 @@ def resolve_variables(
             raise UserError(f"Environment variable {name}: {error.what}", error.remedy) from None
         secrets.update(dict.fromkeys(found))
     return resolved, list(secrets)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return True if a key or a variable of this name holds a secret, by the words people use."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def as_recorded(variables: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables as a record holds them: one with a secret in plain text becomes ``${env:NAME}``."""
+    return {
+        name: str(SecretReference(SecretKind.ENVIRONMENT, name)) if _is_plain_secret(name, text) else text
+        for name, text in variables.items()
+    }
+
+
+def _is_plain_secret(name: str, text: str) -> bool:
+    if not text or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        return False
+    is_plain = is_secret_name(name) and not references_in(text)
+    return is_plain or _LOGIN_IN_URL.search(_REFERENCE.sub("", text)) is not None
+
+
+def without_logins(value: Any) -> Any:
+    """A plain value without the secrets that stand in it: those of keys named so, and passwords in URLs."""
+    if isinstance(value, str):
+        return _LOGIN_IN_URL.sub(lambda found: found[0] if references_in(found[0]) else "***", value)
+    if isinstance(value, list):
+        return [without_logins(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: "***" if isinstance(item, str) and _is_plain_secret(key, item) else without_logins(item)
+            for key, item in value.items()
+        }
+    return value
 
 
 def _reference(found: re.Match[str]) -> SecretReference:

@@ -79,6 +79,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     target_type: str
     compute: str
     """The text of the ``.compute`` that took effect."""
+    compute_effect: dict[str, Any] = {}
+    """Its settings that have an effect on the run, for the record."""
     max_artifact_size: int
     artifact_store: str | None = None
     timeout_s: float | None = None

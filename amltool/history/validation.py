@@ -26,6 +26,7 @@ from amltool.run import (
     TagEvent,
     Verdict,
     VerdictEvent,
+    WholeRecord,
     event_from_line,
     is_time,
 )
@@ -114,6 +115,9 @@ def _fault_of_record(record: RunRecord) -> str | None:
 
 
 def _fault_of_files(record: RunRecord) -> str | None:
+    whole = record.whole
+    if isinstance(whole, WholeRecord) and (whole.bytes < 0 or not _SHA256(whole.sha256)):
+        return f"the whole record has a wrong size or SHA-256: {whole.sha256[:80]!r}"
     share = record.shared_folder
     lists = (record.artifacts, record.omitted, *((share.at_start, share.at_end) if share else ()))
     for files in lists:

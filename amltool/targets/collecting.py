@@ -252,11 +252,13 @@ class _Taking(msgspec.Struct):
             return fold_lines(iter(lambda: stream.read(BLOCK), b""))
 
 
-def as_record_list(entries: Sequence[T] | LongList, store: ArtifactStore, path: str) -> list[T] | LongList:
-    """A list as a record keeps it: more than 200 entries go into the store as JSON, durable when this returns."""
+def as_record_list(
+    entries: Sequence[T] | LongList, store: ArtifactStore, path: str, *, longest: int = LONG_LIST
+) -> list[T] | LongList:
+    """A list as a record keeps it: more than ``longest`` entries go into the store as JSON, durable on return."""
     if isinstance(entries, LongList):
         return entries
-    if len(entries) <= LONG_LIST:
+    if len(entries) <= longest:
         return list(entries)
     kept = store.put(io.BytesIO(msgspec.json.encode(entries)))
     store.flush()

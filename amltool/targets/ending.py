@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from amltool.artifact import Artifact
 from amltool.errors import TargetError
 from amltool.history.journal import Step
-from amltool.layout import LOCK_FILE
-from amltool.run import RunRecord, RunStatus, SharedFolder, timestamp
+from amltool.layout import LARGEST_RECORD, LOCK_FILE
+from amltool.run import RunRecord, RunStatus, SharedFolder, event_to_line, timestamp
 from amltool.targets import placing
 from amltool.targets.drive import Drive, prepared_of, read_committed
 from amltool.targets.free_folders import FreeFolder
@@ -82,9 +82,19 @@ def _environment_lock(run: Drive, store: ArtifactStore) -> list[Artifact]:
     return [Artifact(LOCK_FILE, kept.size, kept.sha256, store.address)]
 
 
+def record_to_keep(run: Drive) -> RunRecord:
+    """The record of a run as the history has it: no longer than a note should hold."""
+    record = record_of(run.request, run.state)
+    if len(event_to_line(record)) <= LARGEST_RECORD:
+        return record
+    from amltool.targets.bounding import bounded
+
+    return bounded(record, run.open_store)
+
+
 def record_run(run: Drive) -> RunRecord:
     """Add the record to the run history."""
-    record = record_of(run.request, run.state)
+    record = record_to_keep(run)
     if run.target.begin_place is not None:
         run.freeing = Meanwhile(partial(_free_folder, run))
     if run.request.tracked:

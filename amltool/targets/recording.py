@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import amltool
+from amltool.configuration.secrets import as_recorded
 from amltool.history.journal import RunRequest, RunState
-from amltool.run import RunRecord, RunStatus, encoded_arguments
+from amltool.run import RunRecord, RunStatus, SettingsUsed, encoded_arguments
 from amltool.targets.canceling import ENDED_FIRST
 
 
@@ -28,6 +29,16 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
         framework=request.framework,
         project=request.project,
         run_configuration_content=request.run_configuration_content,
+        environment_variables=as_recorded(request.environment_variables),
+        compute=request.compute_effect,
+        settings=SettingsUsed(
+            timeout_s=request.timeout_s,
+            max_artifact_size=request.max_artifact_size,
+            profile=request.profile,
+            share_hash=request.share_hash,
+            prepare=request.prepare,
+            artifact_store=request.artifact_store,
+        ),
         commit=request.commit,
         tree=request.tree,
         base_commit=request.base_commit,

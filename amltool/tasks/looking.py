@@ -33,6 +33,7 @@ def runs(
     json: bool = False,
 ) -> None:
     """List the newest runs, finished or not."""
+    from amltool.commands.artifacts import whole_run
     from amltool.commands.looking import list_runs, query_runs
     from amltool.commands.opening import open_project
     from amltool.render import query_text, runs_table
@@ -40,11 +41,12 @@ def runs(
     asked = limit if limit is not None else 20 if query is None else 0
     shown = asked if asked > 0 else None
     only = query is not None  # of what is not recorded yet there is no more than a row
-    listing = list_runs(open_project(), limit=shown, status=status, best=best, recorded_only=only)
+    opened = open_project()
+    listing = list_runs(opened, limit=shown, status=status, best=best, recorded_only=only)
     for sentence in listing.told:
         TerminalWatcher().say(sentence)
     if query is not None:
-        result = query_runs(listing.runs, query)
+        result = query_runs([whole_run(opened, run) for run in listing.runs], query)
         print_json(result) if json else print(query_text(result))
     elif json:
         print_json([*listing.unfinished, *(run.to_json() for run in listing.runs)])
@@ -55,14 +57,16 @@ def runs(
 @task(help={"run": RUN_HELP, "json": JSON_HELP})
 def show(context: Context, run: str = "@", *, json: bool = False) -> None:
     """Show one run: what ran, where, how it ended, metrics, artifacts, verdicts; or how far it is."""
+    from amltool.commands.artifacts import whole_run
     from amltool.commands.looking import shown
     from amltool.commands.opening import open_project
     from amltool.render import run_text, unfinished_text
     from amltool.run import Run
 
-    found = shown(open_project(), run)
+    opened = open_project()
+    found = shown(opened, run)
     if isinstance(found, Run):
-        print_json(found.to_json()) if json else print(run_text(found))
+        print_json(whole_run(opened, found).to_json()) if json else print(run_text(found))
     else:
         print_json(found) if json else print(unfinished_text(found))
 

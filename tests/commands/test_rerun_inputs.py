@@ -1,0 +1,71 @@
+"""What took effect on a run is in its record, and a rerun uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.amltool_command import amltool, make_project
+
+SCRIPT = """
+import os, pathlib
+text = " ".join(f"{name}={os.environ.get(name)}" for name in ("RATE", "API_TOKEN", "FROM_FILE"))
+pathlib.Path("outputs/seen.txt").write_text(text)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project", {"train.py": SCRIPT})
+
+
+def record(project: Path, run: str = "@") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(amltool(project, "show", run, "--json").stdout)
+    return found
+
+
+def write_variable(project: Path, name: str, value: str) -> None:
+    compute = project / "aml_config" / "local.compute"
+    kept = compute.read_text().partition("environmentVariables")[0]
+    compute.write_text(f"{kept}environmentVariables:\n  {name}: '{value}'\n")
+
+
+def test_variables_and_limits_are_recorded_and_hold_in_a_rerun(project: Path) -> None:
+    write_variable(project, "FROM_FILE", "then")
+    amltool(project, "submit", "--set", "RATE=0.5", "--timeout", "77", "train.py")
+    write_variable(project, "FROM_FILE", "now")
+
+    done = amltool(project, "rerun")
+
+    assert "Verdict: reproduced" in done.stdout
+    for each in (record(project, "@2"), record(project)):
+        assert each["environment_variables"] == {"FROM_FILE": "then", "RATE": "0.5"}
+        assert (each["settings"]["timeout_s"], each["compute"]["pythonLocation"]) == (77.0, "python")
+
+
+def test_a_secret_is_recorded_as_a_reference_and_read_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    amltool(project, "submit", "--set", "API_TOKEN=canary-1234", "train.py")
+    assert record(project)["environment_variables"] == {"API_TOKEN": "${env:API_TOKEN}"}
+
+    refused = amltool(project, "rerun", check=False)
+    assert (refused.returncode, "The environment variable API_TOKEN is not set" in refused.stderr) == (1, True)
+
+    monkeypatch.setenv("API_TOKEN", "canary-1234")
+    assert "Verdict: reproduced" in amltool(project, "rerun").stdout
+
+
+def test_another_setting_of_the_target_is_said_before_and_named_as_a_cause(project: Path) -> None:
+    amltool(project, "submit", "train.py")
+    compute = project / "aml_config" / "local.compute"
+    compute.write_text(compute.read_text() + "maxConcurrentRuns: 3\n")
+    (project / "train.py").write_text("")  # the snapshot of the run counts
+
+    done = amltool(project, "rerun", "--json")
+    assert "local.compute is used as it is now" in done.stderr
+    assert "maxConcurrentRuns none -> 3" in done.stderr
+
+    compared = amltool(project, "compare", "@,@2").stdout
+    assert "maxConcurrentRuns" in compared
