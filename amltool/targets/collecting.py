@@ -47,6 +47,13 @@ Progress = Callable[[int], None]
 T = TypeVar("T")
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """Where the run saw its own folder and the shared one, which may be elsewhere than on the host."""
+
+    folder: PurePosixPath | None = None
+    share: PurePosixPath | None = None
+
+
 class Collection(msgspec.Struct, frozen=True):
     """What was collected of a run, in order of path; ``tracked`` is what its script logged."""
 
@@ -68,18 +75,20 @@ def collect(
     max_artifact_size: int = MAX_ARTIFACT_SIZE,
     unchanged: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    in_run: Seen | None = None,
 ) -> Collection:
     """Put what a run left into the store; the caller flushes it.
 
     Names keep their ``outputs/`` or ``logs/`` prefix. A link to a file inside the run folder gives that file's
-    content. ``unchanged`` names files of ``logs/`` that came with the snapshot, with their Git object ids: they are
-    artifacts only where their bytes are others now. A file that changes while it is read is read again; when it
-    still does after `ROUNDS`, what was read last is kept and the file is named among the omissions too.
+    content, also where it was made by the path that the run saw (``in_run``). ``unchanged`` names files of ``logs/``
+    that came with the snapshot, with their Git object ids: they are artifacts only where their bytes are others now.
+    A file that changes while it is read is read again; when it still does after `ROUNDS`, what was read last is kept
+    and the file is named among the omissions too.
 
     Raises:
         UserError: the store cannot be written, or the host does not answer.
     """
-    taking = _Taking(host, folder, store, max_artifact_size, unchanged or {}, progress)
+    taking = _Taking(host, folder, store, max_artifact_size, unchanged or {}, progress, in_run or Seen())
     last = {name: _Wanted(name) for name in sorted(OWN_FILES)}
     read = Meanwhile(lambda: list(host.pieces(folder.path, _pieces(last.values()))))  # a round trip saved
     seen: dict[str, FileOnHost] = {}
@@ -116,6 +125,7 @@ class _Taking(msgspec.Struct):
     limit: int
     unchanged: Mapping[str, str]
     progress: Progress | None
+    in_run: Seen
     kept: dict[str, Kept] = field(default_factory=dict)
     omitted: dict[str, tuple[int | None, str]] = field(default_factory=dict)
 
@@ -137,7 +147,8 @@ class _Taking(msgspec.Struct):
     def take(self, entries: Mapping[str, FileOnHost]) -> None:
         wanted: dict[str, _Wanted] = {}
         links = [path for path, entry in entries.items() if entry.kind is FileKind.LINK]
-        for path, link in zip(links, inspect_links(self.host, self.folder, links), strict=True):
+        told = inspect_links(self.host, self.folder, links, self.in_run.folder, self.in_run.share)
+        for path, link in zip(links, told, strict=True):
             if self.is_unchanged(path, link.text):
                 continue
             if link.inside is None:

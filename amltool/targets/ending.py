@@ -35,7 +35,7 @@ def forget(run: Drive) -> None:
 
 def collect_run(run: Drive) -> None:
     """Collect outputs, logs, console and metrics into the artifact store, and write down what was found."""
-    from amltool.targets.collecting import as_record_list, collect
+    from amltool.targets.collecting import Seen, as_record_list, collect
 
     run.enter(RunStatus.FINALIZING)
     request, target, store = run.request, run.target, run.open_store()
@@ -48,6 +48,7 @@ def collect_run(run: Drive) -> None:
         max_artifact_size=request.max_artifact_size,
         unchanged=logs_before,
         progress=lambda size: run.watcher.progress("collecting", size, None),
+        in_run=Seen(target.folder_in_run(run.folder).path, target.share_in_run),
     )
     shared = None
     if at_end is not None:

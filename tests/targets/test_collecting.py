@@ -22,7 +22,7 @@ from amltool.files import safe_text
 from amltool.hosts.local import LocalHost
 from amltool.layout import LONG_LIST, HostLayout, RunFolder
 from amltool.run import LongList
-from amltool.targets.collecting import Collection, as_record_list, collect, over, readable_names
+from amltool.targets.collecting import Collection, Seen, as_record_list, collect, over, readable_names
 from amltool.testing.stores import FakeStore
 
 RUN_ID = "20261121T081502-3f9c2ab-k4qd"
@@ -178,6 +178,26 @@ class TestLinks:
         found = contents(collect(host, folder, store), store)
         assert {found[f"outputs/{name}"] for name in ("relative", "absolute", "chain")} == {b"weights"}
         assert found["outputs/data"] == b"1,2"
+
+    def test_an_absolute_link_is_read_where_the_run_saw_it(self, host, folder, store, outputs):
+        Path(folder.work, "best.pt").write_bytes(b"weights")
+        (outputs / "best.pt").symlink_to("/azureml-run/work/best.pt")
+        (outputs / "chain").symlink_to("../chained")
+        Path(folder.work, "chained").symlink_to("/azureml-run/work/outputs/best.pt")
+        (outputs / "back").symlink_to("/azureml-run/work/../../../victim")
+        (outputs / "shared").symlink_to("/azureml-share/data.csv")
+        (outputs / "near").symlink_to("/azureml-run-not/work/best.pt")
+        (outputs / "gone").symlink_to("/azureml-run/work/nothing")
+        seen = Seen(PurePosixPath("/azureml-run"), PurePosixPath("/azureml-share"))
+        found = collect(host, folder, store, in_run=seen)
+        kept = contents(found, store)
+        assert (kept["outputs/best.pt"], kept["outputs/chain"]) == (b"weights", b"weights")
+        assert reasons(found) == {
+            "outputs/back": "it is a link out of the run folder",
+            "outputs/gone": "it is a link to nothing",
+            "outputs/near": "it is a link out of the run folder",
+            "outputs/shared": "it is a link into the shared folder, where the file stays",
+        }
 
     def test_a_link_out_of_the_run_folder_is_named_and_not_followed(self, host, folder, store, outputs, tmp_path):
         (tmp_path / "shadow").write_bytes(SECRET)
