@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from amltool.run import EnvironmentUsed, LongList, Run, RunRecord, SharedFolder, WholeRecord
+from amltool.tables import table
 from amltool.text import LONGEST_CELL, harmless, harmless_lines
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from amltool.artifact import Artifact
     from amltool.commands.attaching import Attached
     from amltool.commands.checking import HistoryReport
@@ -35,68 +31,6 @@ MOST_ROWS = 100
 """Of parameters, tags and metrics of one run that are shown."""
 LONGEST_TEXT = 10_000
 """Characters of a text that has lines of its own."""
-COLUMN_GAP = "  "
-WIDE = 200
-"""Columns assumed where the output is not a terminal, so that nothing is cut in a pipe."""
-
-
-def table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    styles: Mapping[str, str] | None = None,
-    dispensable: Sequence[str] = (),
-) -> str:
-    """A table; cells whose text is a key of ``styles`` are coloured on a terminal.
-
-    ``dispensable`` columns are left out, in this order, until a narrow terminal holds every row on one line.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    console = _console()
-    texts = [[harmless("" if cell is None else cell, LONGEST_CELL) for cell in row] for row in rows]
-    heads = [harmless(column, LONGEST_CELL) for column in columns]
-    kept = _fitting(heads, texts, console.width, [harmless(name, LONGEST_CELL) for name in dispensable])
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for index in kept:
-        made.add_column(Text(heads[index]), overflow="fold")
-    for cells in texts:
-        made.add_row(*(Text(cells[index], style=(styles or {}).get(cells[index], "")) for index in kept))
-    return _printed(console, made)
-
-
-def _fitting(columns: Sequence[str], rows: list[list[str]], width: int, dispensable: Sequence[str]) -> list[int]:
-    from rich.cells import cell_len
-
-    widths = [max(map(cell_len, (columns[at], *(row[at] for row in rows)))) for at in range(len(columns))]
-    kept = list(range(len(columns)))
-    for name in dispensable:
-        if sum(widths[at] + len(COLUMN_GAP) for at in kept) - len(COLUMN_GAP) <= width:
-            break
-        kept = [at for at in kept if columns[at] != name]
-    return kept
-
-
-def _printed(console: Console, renderable: Any) -> str:
-    console.print(renderable)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.rstrip("\n").split("\n"))
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = None if sys.stdout.isatty() else WIDE
-    return Console(file=io.StringIO(), force_terminal=terminal, width=width or _terminal_width(), highlight=False)
-
-
-def _terminal_width() -> int:
-    try:
-        return max(os.get_terminal_size(sys.stdout.fileno()).columns, 60)
-    except (OSError, ValueError):
-        return WIDE
 
 
 def number(value: object) -> str:

@@ -50,7 +50,7 @@ def test_sizes_and_durations_are_for_people() -> None:
 
 
 def test_a_narrow_terminal_holds_every_run_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amltool.render.WIDE", 60)
+    monkeypatch.setattr("amltool.tables.WIDE", 60)
     metrics = {name: Metric(last=0.5, min=0.5, max=0.5, count=1) for name in ("accuracy", "loss")}
     one = run(script="train.py", target="local", started="2026-11-21T08:15:02.123Z", metrics=metrics)
 
