@@ -59,7 +59,6 @@ def prepare_drive(
         target=target or _target_again(opened, request),
         open_store=lambda: store_of_run(opened, request),
         open_history=lambda: opened.history,
-        keep_snapshot=lambda: _keep_snapshot(opened, request.commit),
         watcher=watcher,
         snapshot=_once(snapshot, lambda: _snapshot_again(opened, entry)),
         own_variables=lambda: variables()[0],
@@ -80,12 +79,6 @@ def looked_at(opened: Opened, entry: JournalEntry) -> Drive | None:
 def _target_again(opened: Opened, request: RunRequest) -> Target:
     compute = read_compute(request.target, request.compute.encode(), f"aml_config/{request.target}.compute")
     return open_target(compute, request.project, opened.git.top)
-
-
-def _keep_snapshot(opened: Opened, commit: str) -> None:
-    from amltool.git.notes import keep_snapshots
-
-    keep_snapshots(opened.git, [commit])
 
 
 def _once(known: Snapshot | None, make: Callable[[], Snapshot]) -> Callable[[], Snapshot]:

@@ -8,6 +8,7 @@ import posixpath
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from amltool.configuration.compute import ComputeTarget, effect_of, read_compute
 from amltool.configuration.folder import FOLDER, Files, working_files
 from amltool.configuration.runconfig import command_of
 from amltool.errors import TargetError, UserError
-from amltool.git.command import ObjectReader, tree_names
+from amltool.git.command import Git, ObjectReader, tree_names
+from amltool.git.listing import Beside
 from amltool.git.snapshots import take
 from amltool.git.survey import Survey, survey
 from amltool.git.trees import commit_named
@@ -105,20 +107,25 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     _load_early(opened.project.root, wanted.target or wanted.run_configuration or "")
     opened.ask_for_user()
     snapshot, notices = take_snapshot(opened, wanted, watcher)
+    keeping = Beside(partial(_keep, opened.git, snapshot))
     request, target = _request(opened, wanted, snapshot, watcher)
     for notice in notices:
         watcher.say(notice)
-    if snapshot.commit != opened.git.head:
-        # HEAD is kept by its branch for the moment; the run keeps it when it lasts, and in any case with its record
-        from amltool.git.notes import keep_snapshots
-
-        keep_snapshots(opened.git, [snapshot.commit])
+    keeping.result()  # from here on nothing takes the snapshot away: only then the run is acknowledged
     entry = opened.journal.add(request)
     if wanted.lock is not None:
         entry.keep(LOCK_FILE, wanted.lock)
     if not detach:
         watcher.say(f"RunId: {entry.run_id}\n")
     return start(opened, entry, watcher, snapshot, target, detach=detach)
+
+
+def _keep(git: Git, snapshot: Snapshot) -> None:
+    """Keep a snapshot, in a thread beside who reads objects through ``git``: a reader answers one at a time."""
+    from amltool.git.notes import keep_for_run
+
+    own = Git(git.top, git.git_dir, git.common_dir, git.head)
+    keep_for_run(own, snapshot.commit, snapshot.base_commit)
 
 
 def _load_early(root: Path, name: str) -> None:

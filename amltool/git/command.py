@@ -42,6 +42,14 @@ DURABLE = ("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch")
 """For writes that are acknowledged to a user (RELIABILITY fact 3)."""
 
 
+OWN_INDEX = (
+    "-c", "core.splitIndex=false", "-c", "core.untrackedCache=false", "-c", "core.fsmonitor=false",
+    "-c", "index.sparse=false", "-c", "core.hooksPath=/dev/null",
+)  # fmt: skip
+"""For every call on an index other than the user's: a split index would leave shared files beside the user's and
+expire those it needs (RELIABILITY fact 20), a hook or monitor would be told of an index that is not theirs."""
+
+
 class GitError(Exception):
     """Git refused; the caller decides whether that is a user's mistake."""
 
@@ -151,8 +159,9 @@ class Git:
         self, *arguments: str, environment: Mapping[str, str] | None = None, stdin: int | None = None
     ) -> subprocess.Popen[bytes]:
         """Start git without waiting, so that several can work at once; collect with ``communicate``."""
+        options = OWN_INDEX if environment and "GIT_INDEX_FILE" in environment else ()
         return subprocess.Popen(
-            ["git", *arguments],
+            ["git", *options, *arguments],
             cwd=self.top,
             env=scrubbed_environment(environment),
             stdin=subprocess.DEVNULL if stdin is None else stdin,

@@ -12,21 +12,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from amltool.errors import DamagedError, UserError
+from amltool.errors import UserError
 from amltool.files import locked, no_space
 from amltool.git.command import Git, GitError, ObjectReader
+from amltool.git.keeping import (
+    SnapshotGoneError,
+    missing_of,
+    require_id,
+    require_whole,
+    wait_for_gc,
+    with_snapshots,
+)
 from amltool.git.note_tree import NoteTree
-from amltool.git.objects import LENGTHS, NewObjects, parse_parents
-from amltool.git.refs import Move, expect, move_refs, refuse_if_hopeless, tip_of
+from amltool.git.objects import NewObjects
+from amltool.git.refs import Move, expect, head_now, move_refs, refuse_if_hopeless, tip_of
 from amltool.layout import NOTES_REF, SNAPSHOTS_REF
 from amltool.locks import SAID_AFTER_S, tell
 
 PATIENCE_S = 30.0
 """How long a write tries against foreign writers that hold or move our refs."""
-
-LOOK_BACK = 24
-"""How many of the newest commits of the snapshots ref are looked through before a snapshot is added (again): adding
-it twice costs one small object, walking the whole ref costs time with every run."""
 
 
 class Addition(msgspec.Struct, frozen=True):
@@ -46,34 +50,62 @@ def keep_snapshots(git: Git, commits: Iterable[str]) -> None:
     record(git, {}, keep=commits)
 
 
-def record(git: Git, lines: Mapping[str, Sequence[bytes]], *, keep: Iterable[str] = ()) -> list[Move]:
-    """Add lines to notes and keep snapshots, in one transaction; durable when this returns. Gives what moved.
+def keep_for_run(git: Git, commit: str, base: str) -> None:
+    """Keep the snapshot of a run that is to be acknowledged; ``base`` is the commit that its uncommitted work is on.
 
     Raises:
-        UserError: the repository cannot be written, or a snapshot to keep is not in it; the history is unchanged.
+        UserError: the repository cannot be written.
+        SnapshotGoneError: something of it was taken away meanwhile; nothing was written.
+    """
+    if head_now(git) != commit:
+        wait_for_gc(git)
+    record(git, {}, keep=[commit], verify=lambda: require_whole(git, commit, base))
+
+
+def record(
+    git: Git,
+    lines: Mapping[str, Sequence[bytes]],
+    *,
+    keep: Iterable[str] = (),
+    verify: Callable[[], None] = lambda: None,
+) -> list[Move]:
+    """Add lines to notes and keep snapshots, in one transaction; durable when this returns. Gives what moved.
+
+    ``verify`` may refuse what was kept once refs name it, by `SnapshotGoneError`: then they are moved back.
+
+    Raises:
+        UserError: the repository cannot be written; the history is unchanged.
+        SnapshotGoneError: a snapshot to keep is not in it; the history is unchanged.
     """
     addition = Addition(lines, tuple(dict.fromkeys(keep)))
     for commit, added in lines.items():
-        _require_id(commit)
+        require_id(commit)
         if any(not line.strip() or b"\n" in line for line in added):
             raise ValueError("a line of a note is one non-empty line")
 
     def change(reader: ObjectReader, tips: Mapping[str, str | None], new: NewObjects) -> dict[str, str]:
         moved = {NOTES_REF: _with_lines(reader, tips[NOTES_REF], addition.lines, new)}
-        moved[SNAPSHOTS_REF] = _with_snapshots(reader, tips[SNAPSHOTS_REF], addition.keep, new)
+        moved[SNAPSHOTS_REF] = with_snapshots(reader, tips[SNAPSHOTS_REF], addition.keep, new)
         return {ref: tip for ref, tip in moved.items() if tip is not None}
 
     digits = len(next(iter(lines), None) or next(iter(addition.keep), ""))
     if not digits:
         return []
-    return write(git, (NOTES_REF, SNAPSHOTS_REF), digits, change, "amltool: record")
+    return write(git, (NOTES_REF, SNAPSHOTS_REF), digits, change, "amltool: record", verify)
 
 
 Change = Callable[[ObjectReader, Mapping[str, "str | None"], NewObjects], dict[str, str]]
 """Given the tips of refs, makes new objects and says where the refs go; called again when a tip moved meanwhile."""
 
 
-def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> list[Move]:
+def write(
+    git: Git,
+    refs: Sequence[str],
+    digits: int,
+    change: Change,
+    message: str,
+    verify: Callable[[], None] = lambda: None,
+) -> list[Move]:
     """Move refs of ours to what ``change`` makes of their tips; see this module's first lines.
 
     Raises:
@@ -86,7 +118,7 @@ def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: s
             begun = time.monotonic()
             is_said = False
             while True:
-                moves = _try_to_write(git, refs, digits, change, message)
+                moves = _try_to_write(git, refs, digits, change, message, verify)
                 if moves is not None:
                     return moves
                 waited_s = time.monotonic() - begun
@@ -110,25 +142,40 @@ def write(git: Git, refs: Sequence[str], digits: int, change: Change, message: s
         raise no_space(error, layout.folder) from error
 
 
-def _try_to_write(git: Git, refs: Sequence[str], digits: int, change: Change, message: str) -> list[Move] | None:
+def _try_to_write(
+    git: Git, refs: Sequence[str], digits: int, change: Change, message: str, verify: Callable[[], None]
+) -> list[Move] | None:
     tips = {ref: tip_of(git, ref) for ref in refs}
     new = NewObjects(digits)
     with git.objects() as reader:
         moves = expect(tips, change(reader, tips, new))
-        if not moves:
-            return []
+    if not moves:
+        return []
+    _require_needed(git, new)
+    new.write(git)
+    if not move_refs(git, moves, message):
+        return None
+    try:
+        # Look again now that refs name them: a `gc --prune=now` may have taken them in the moment before.
+        _require_needed(git, new)
+        verify()
+    except SnapshotGoneError:
+        move_refs(git, [Move(move.ref, move.old or "", move.new) for move in moves], "amltool: taken back")
+        raise
+    if missing_of(git, list(new)):
         new.write(git)
-        if not move_refs(git, moves, message):
-            return None
-        if any(reader.read(oid) is None for oid in new):
-            # A `gc --prune=now` took them in the moment in which no ref named them yet.
-            new.write(git)
     return moves
+
+
+def _require_needed(git: Git, new: NewObjects) -> None:
+    gone = missing_of(git, new.needed)
+    if gone:
+        raise SnapshotGoneError(min(gone))
 
 
 def note_of(git: Git, commit: str) -> bytes | None:
     """The note of one commit, ``None`` where it has none."""
-    _require_id(commit)
+    require_id(commit)
     with git.objects() as reader:
         return NoteTree(reader, tip_of(git, NOTES_REF), len(commit)).get(commit)
 
@@ -153,38 +200,3 @@ def _with_lines(
         return tip
     message = f"amltool: {count} line{'s' * (count != 1)}"
     return new.commit(tree.write(new), [tip] if tip else [], message, int(time.time()))
-
-
-def _with_snapshots(reader: ObjectReader, tip: str | None, keep: tuple[str, ...], new: NewObjects) -> str | None:
-    """The tip after snapshots were added as further parents; the same tip when they are among the newest."""
-    missing = [commit for commit in keep if commit not in _newest_snapshots(reader, tip)] if keep else []
-    for commit in missing:
-        if (found := reader.read(_require_id(commit))) is None or found[0] != "commit":
-            raise UserError(f"The snapshot {commit} is not in this repository.", "See `git fsck`, and take it again.")
-    for start in range(0, len(missing), 100):
-        parents = [*([tip] if tip else []), *missing[start : start + 100]]
-        tip = new.commit(new.tree({}), parents, "amltool: snapshots", int(time.time()))
-    return tip
-
-
-def _newest_snapshots(reader: ObjectReader, tip: str | None) -> set[str]:
-    """Every parent of the newest commits of the snapshots ref.
-
-    The first commit has only snapshots as parents, so walking first parents ends in the project's own history:
-    there a parent is reachable, too, which is all that is asked.
-    """
-    found: set[str] = set()
-    for _ in range(LOOK_BACK):
-        content = reader.read(tip) if tip else None
-        if content is None or content[0] != "commit":
-            break
-        parents = parse_parents(content[1])
-        found.update(parents)
-        tip = parents[0] if parents else None
-    return found
-
-
-def _require_id(commit: str) -> str:
-    if len(commit) not in LENGTHS or set(commit) - set("0123456789abcdef"):
-        raise DamagedError(f"{commit[:80]!r} is not the full id of a commit.", "Give all of its hex digits.")
-    return commit

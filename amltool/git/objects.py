@@ -41,6 +41,8 @@ class NewObjects:
     def __init__(self, digits: int) -> None:
         self._hash = LENGTHS[digits]
         self._objects: dict[str, tuple[Kind, bytes]] = {}
+        self.needed: set[str] = set()
+        """Objects that the new ones name and that have to be in the repository already."""
 
     def __len__(self) -> int:
         return len(self._objects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ _CONTENDED = ("File exists", "but expected", "already exists", "unable to resolv
 
 
 class Move(msgspec.Struct, frozen=True):
-    """A ref goes from ``old`` to ``new``; ``old`` is ``None`` where it must not exist yet."""
+    """A ref goes from ``old`` (``None``: it must not exist yet) to ``new`` (empty: it is deleted)."""
 
     ref: str
     new: str
@@ -47,6 +48,16 @@ def tip_of(git: Git, ref: str) -> str | None:
     return None
 
 
+def head_now(git: Git) -> str | None:
+    """The id of HEAD's commit as it is at this moment; ``None`` where there is none."""
+    said = _content(git.git_dir / "HEAD") or b""
+    oid = said.strip()
+    if _ID.fullmatch(oid):
+        return oid.decode()
+    ref = os.fsdecode(oid.removeprefix(b"ref: "))
+    return tip_of(git, ref) if ref.startswith("refs/heads/") and ".." not in ref else git.ref("HEAD")
+
+
 def move_refs(git: Git, moves: list[Move], message: str) -> bool:
     """Move our refs, all or none; durable when this returns true.
 
@@ -57,7 +68,12 @@ def move_refs(git: Git, moves: list[Move], message: str) -> bool:
         UserError: the disk is full, or the refs cannot be written.
         GitError: Git refuses for another reason.
     """
-    commands = "".join(f"update {move.ref} {move.new} {move.old or '0' * len(move.new)}\n" for move in moves)
+    commands = "".join(
+        f"update {move.ref} {move.new} {move.old or '0' * len(move.new)}\n"
+        if move.new
+        else f"delete {move.ref} {move.old}\n"
+        for move in moves
+    )
     exit_code, _, stderr = git.ask(
         *DURABLE,
         "-c", "core.filesRefLockTimeout=200", "-c", "core.hooksPath=/dev/null",

@@ -82,7 +82,6 @@ class Drive(msgspec.Struct, kw_only=True):
     snapshot: Callable[[], Snapshot]
     own_variables: Callable[[], dict[str, str]]
     secret_values: Callable[[], list[str]]
-    keep_snapshot: Callable[[], None]
     console_offset: int = 0
     forgetting: threading.Thread | None = None
     begun_share: BegunShare | None = None

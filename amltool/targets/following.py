@@ -30,8 +30,6 @@ WATCH_S = 0.25
 """How long we wait for a host that says by itself when something was printed, before we look at other things."""
 LOOK_EVERY_S = 0.5
 """How often such a host is asked how the run is."""
-KEEP_AFTER_S = 1.0
-"""A run that lasts longer keeps its snapshot at once; a shorter one keeps it with its record."""
 UNTOLD = "nothing that the run left tells how it ended"
 CONSOLE_BLOCK = LARGEST_PIECE
 MOST_AT_ONCE = 16
@@ -50,7 +48,7 @@ def follow(run: Drive) -> Observation:
     target, launcher = run.target, run.target.launcher
     console, run.console = run.console or ConsoleReader(target.host, run.folder, run.console_offset), None
     outage = Outage(run.watcher, run.waits_for)
-    canceled = kept = False
+    canceled = False
     begun = time.monotonic()
     while True:
         try:
@@ -71,9 +69,6 @@ def follow(run: Drive) -> Observation:
             outage.goes_on(error)
             continue
         outage.is_over()
-        if not kept and time.monotonic() - begun > KEEP_AFTER_S:
-            run.keep_snapshot()
-            kept = True
 
 
 def _explained(run: Drive, seen: Observation) -> Observation:
