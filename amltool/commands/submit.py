@@ -8,7 +8,6 @@ import posixpath
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from amltool.git.listing import Beside
 from amltool.git.snapshots import take
 from amltool.git.survey import Survey, survey
 from amltool.git.trees import commit_named
+from amltool.git.working_state import Moment, in_one_moment
 from amltool.history.journal import JournalEntry, RunRequest, Step
 from amltool.history.numbers import next_run_number
 from amltool.launchers.base import Expected, LaunchState
@@ -106,13 +106,11 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
         raise _no_project(opened)
     _load_early(opened.project.root, wanted.target or wanted.run_configuration or "")
     opened.ask_for_user()
-    snapshot, notices = take_snapshot(opened, wanted, watcher)
-    keeping = Beside(partial(_keep, opened.git, snapshot))
+    snapshot, notices = in_one_moment(opened.git, lambda moment: take_snapshot(opened, wanted, moment))
     request, target = _request(opened, wanted, snapshot, watcher)
     for notice in notices:
         watcher.say(notice)
-    keeping.result()  # from here on nothing takes the snapshot away: only then the run is acknowledged
-    entry = opened.journal.add(request)
+    entry = _add_to_journal(opened, request)
     if wanted.lock is not None:
         entry.keep(LOCK_FILE, wanted.lock)
     if not detach:
@@ -120,12 +118,30 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     return start(opened, entry, watcher, snapshot, target, detach=detach)
 
 
-def _keep(git: Git, snapshot: Snapshot) -> None:
-    """Keep a snapshot, in a thread beside who reads objects through ``git``: a reader answers one at a time."""
+def _add_to_journal(opened: Opened, request: RunRequest) -> JournalEntry:
+    """Write a run down and keep its snapshot, both at once: from then on nothing takes it away.
+
+    Raises:
+        UserError: one of them cannot be done; nothing is left of the run.
+    """
+    keeping = Beside(lambda: _keep(opened.git, request))
+    try:
+        entry = opened.journal.add(request)
+    finally:
+        keeping.wait()
+    try:
+        keeping.result()
+    except BaseException:
+        entry.discard()
+        raise
+    return entry
+
+
+def _keep(git: Git, request: RunRequest) -> None:
     from amltool.git.notes import keep_for_run
 
-    own = Git(git.top, git.git_dir, git.common_dir, git.head)
-    keep_for_run(own, snapshot.commit, snapshot.base_commit)
+    base = request.base_commit if request.dirty else request.commit
+    keep_for_run(git, request.commit, base)
 
 
 def _load_early(root: Path, name: str) -> None:
@@ -160,8 +176,8 @@ def _no_project(opened: Opened) -> UserError:
     return UserError(f"{opened.project.root} has no aml_config folder, so it is no project.", remedy)
 
 
-def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple[Snapshot, list[str]]:
-    """Check the limits, then take the snapshot; says what is worth knowing about it.
+def take_snapshot(opened: Opened, wanted: Submission, moment: Moment) -> tuple[Snapshot, list[str]]:
+    """Check the limits, then take the snapshot; with what is worth knowing about it.
 
     Raises:
         UserError: it is over the limits, there is no such commit or folder, or the tree has to be clean and is not.
@@ -180,13 +196,16 @@ def take_snapshot(opened: Opened, wanted: Submission, watcher: Watcher) -> tuple
     if require_clean and (found.dirty or found.unclean):
         raise _not_clean(found)
     found.refuse()
-    refuse_over_limits(found.sizes, settings.limits, opened.project.root, found.ignore_file, watcher.say)
+    notices: list[str] = []
+    refuse_over_limits(found.sizes, settings.limits, opened.project.root, found.ignore_file, notices.append)
+    moment.watch(posixpath.join(found.prefix, change.path) for change in found.changes)
     snapshot = take(git, found)
     if snapshot.size != sum(found.sizes.values()):
         sizes = {file.path: file.size for file in snapshot.files}
         sizes.update({path: large.size for path, large in snapshot.large_files.items()})
         refuse_over_limits(sizes, settings.limits, opened.project.root, found.ignore_file, lambda _: None)
-    notices = [f"{each.message} {each.remedy}" for each in found.notices]
+    notices += (f"{each.message} {each.remedy}" for each in found.notices)
+    notices += (f"{path} was written meanwhile; the snapshot has what was read of it." for path in moment.written)
     if snapshot.dirty:
         count = len(found.changes)
         notices.append(

@@ -58,9 +58,13 @@ class Beside(Generic[Result]):
         except BaseException as error:  # handed to whoever asks for the result
             self._error = error
 
+    def wait(self) -> None:
+        """Wait until the work is done, or has failed."""
+        self._thread.join()
+
     def result(self) -> Result:
         """What the work gave; raises what it raised."""
-        self._thread.join()
+        self.wait()
         if self._error is not None:
             raise self._error
         return self._results[0]

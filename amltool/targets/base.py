@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from amltool.environments.base import Prepared
 from amltool.errors import TargetError, UserError
+from amltool.git.command import GitError
 from amltool.history.journal import Step
 from amltool.hosts.local import seen_from_here
 from amltool.launchers.base import Exit, Expected, Launch, LaunchState
@@ -69,6 +70,12 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
             outage = outage or _outage(drive)
             outage.goes_on(error)
             continue
+        except (UserError, GitError):
+            if not _has_lost_its_snapshot(drive):
+                raise
+            reason = f"its snapshot {drive.request.commit[:12]} is gone from the repository: it never started"
+            drive.done(Step.ENDED, RunStatus.FINALIZING, end=Exit(reason=reason, ended=timestamp()))
+            continue
         if outage is not None:
             outage.is_over()
     return record
@@ -77,6 +84,15 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
 _MAY_RUN = (Step.PLACED, Step.ENDED, Step.COLLECTED)
 """Steps after which a run may go on without us, or has: what cannot be reached then is waited for. (`following` waits
 by itself.) A start that nobody answered is said again, which has no effect where it was heard."""
+
+
+def _has_lost_its_snapshot(run: Drive) -> bool:
+    """Whether a run that was not started never can be: its commit was removed together with the ref that kept it."""
+    if run.state.step not in (Step.REQUESTED, Step.PREPARED, Step.PLACED):
+        return False
+    from amltool.git.keeping import is_whole
+
+    return not is_whole(run.git, run.request.commit)
 
 
 def _is_away(host: Host, error: TargetError) -> bool:

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amltool.artifact import Artifact
-from amltool.errors import TargetError
+from amltool.errors import TargetError, UserError
+from amltool.git.command import GitError
 from amltool.history.journal import Step
 from amltool.layout import LARGEST_RECORD, LOCK_FILE
 from amltool.run import RunRecord, RunStatus, SharedFolder, event_to_line, timestamp
@@ -39,7 +40,7 @@ def collect_run(run: Drive) -> None:
 
     run.enter(RunStatus.FINALIZING)
     request, target, store = run.request, run.target, run.open_store()
-    logs_before = {file.path: file.object_id for file in run.snapshot().files if file.path.startswith("logs/")}
+    logs_before = _logs_before(run)
     at_end = share_at_end(run)
     found = collect(
         target.host,
@@ -75,6 +76,14 @@ def collect_run(run: Drive) -> None:
         run.watcher.say(f"{omission.path} was not collected: {omission.reason}{where}.")
 
 
+def _logs_before(run: Drive) -> dict[str, str]:
+    """The blob of each file that lay in ``logs/`` before the run; none are known where the snapshot is gone."""
+    try:
+        return {file.path: file.object_id for file in run.snapshot().files if file.path.startswith("logs/")}
+    except (UserError, GitError):
+        return {}
+
+
 def _environment_lock(run: Drive, store: ArtifactStore) -> list[Artifact]:
     """The lock as an artifact; a run that was canceled before it was prepared has none."""
     if not run.state.environment.lock_sha256:
@@ -99,11 +108,23 @@ def record_run(run: Drive) -> RunRecord:
     if run.target.begin_place is not None:
         run.freeing = Meanwhile(partial(_free_folder, run))
     if run.request.tracked:
-        run.open_history().record([record], keep=[record.commit])
+        _add_to_history(run, record)
     run.done(Step.RECORDED, record.status)
     if record.status is RunStatus.FAILED and run.target.hint and _looks_for_share(run):
         run.watcher.say(run.target.hint)
     return record
+
+
+def _add_to_history(run: Drive, record: RunRecord) -> None:
+    """Record it, and keep its snapshot, which the submit did; if that is gone all the same the record says what ran."""
+    from amltool.git.keeping import SnapshotGoneError
+
+    history = run.open_history()
+    try:
+        history.record([record], keep=[record.commit])
+    except SnapshotGoneError:
+        history.record([record])
+        run.watcher.say(f"The snapshot {record.commit[:12]} is gone from the repository: the run cannot be run again.")
 
 
 def _looks_for_share(run: Drive) -> bool:
