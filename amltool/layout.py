@@ -8,6 +8,8 @@ import msgspec
 
 NOTES_REF = "refs/notes/amltool/runs"
 SNAPSHOTS_REF = "refs/amltool/snapshots"
+HISTORY_REF = "refs/amltool/history"
+"""The newest tip of the notes that this clone wrote or accepted: a fetch may move the notes back, never this."""
 
 FETCH_HISTORY = f"git fetch REMOTE {NOTES_REF} {SNAPSHOTS_REF}"
 """The command that gets another clone's history, for messages."""
@@ -48,8 +50,18 @@ class LocalLayout(msgspec.Struct, frozen=True):
         return self.journal / run_id
 
     @property
+    def journal_lock(self) -> Path:
+        """Held while a run is added to the journal, and while what no run needs is removed from the store."""
+        return self.folder / "journal.lock"
+
+    @property
     def history_lock(self) -> Path:
         return self.folder / "history.lock"
+
+    @property
+    def put_back(self) -> Path:
+        """Says that the history had gone back and was put right, until `history.check` has told it."""
+        return self.folder / "history_put_back"
 
     @property
     def run_number(self) -> Path:

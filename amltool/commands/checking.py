@@ -81,6 +81,19 @@ def check_history(opened: Opened) -> HistoryReport:
     return HistoryReport(ok, len(runs), len(checked), findings)
 
 
+def repair_history(opened: Opened) -> None:
+    """Drop what is gone from the ref that keeps snapshots; a repository that Git calls broken for it is whole again.
+
+    Raises:
+        UserError: the repository cannot be written.
+    """
+    from amltool.git.keeping import kept_snapshots
+    from amltool.git.notes import repair_snapshots
+
+    if not kept_snapshots(opened.git)[1]:
+        repair_snapshots(opened.git)
+
+
 def _kept_here(record: RunRecord) -> list[Artifact]:
     listed, whole = record.artifacts, record.whole
     found = [Artifact(whole.path, whole.bytes, whole.sha256)] if isinstance(whole, WholeRecord) else []

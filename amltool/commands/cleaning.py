@@ -1,4 +1,8 @@
-"""Find what can go, say how much it is, and remove it when asked to: nothing an unfinished run needs."""
+"""Find what can go, say how much it is, and remove it when asked to: nothing an unfinished run needs.
+
+What lies there is listed first, and then asked which runs are unfinished: whatever a run leaves, it stood in the
+journal before. Between the list and the removal a user may think for hours, so all is looked at again before it goes.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,7 @@ def find_removable(
     Raises:
         UserError: no such target, or the one that is named cannot be looked at.
     """
-    looking = _Looking(opened, wanted, {entry.run_id for entry in opened.journal.entries()})
+    looking = _Looking(opened, wanted)
     for compute in read_computes(opened.project.root, target):
         if target is None and compute.type not in TARGETS:
             continue
@@ -79,8 +83,8 @@ def find_removable(
 class _Looking:
     """What was found so far; two targets may have one host, and one Docker."""
 
-    def __init__(self, opened: Opened, wanted: Wanted, unfinished: set[str]) -> None:
-        self._opened, self._wanted, self._unfinished = opened, wanted, unfinished
+    def __init__(self, opened: Opened, wanted: Wanted) -> None:
+        self._opened, self._wanted = opened, wanted
         self._away: dict[Host, TargetError] = {}
         self.found: dict[tuple[str, str, str], Removable] = {}
 
@@ -98,9 +102,10 @@ class _Looking:
         except TargetError as error:
             self._away[target.host] = error
             raise
-        for kind, place, reason, size in there.removable(self._unfinished, only_copies=self._wanted.only_copies):
+        unfinished = _unfinished(self._opened)
+        for kind, place, reason, size in there.removable(unfinished, only_copies=self._wanted.only_copies):
             self._add(target, Removable(kind, target.name, str(place), size, reason))
-        for item in _left_behind(self._opened, target, self._unfinished):
+        for item in _left_behind(self._opened, target):
             self._add(target, item)
         if self._wanted.environments:
             for item in _environments(self._opened, target, there):
@@ -110,23 +115,35 @@ class _Looking:
         self.found.setdefault((target.host.name, item.kind, item.place), item)
 
 
-def _left_behind(opened: Opened, target: Target, unfinished: set[str]) -> list[Removable]:
+def _unfinished(opened: Opened) -> set[str]:
+    return {entry.run_id for entry in opened.journal.entries()}
+
+
+def _left_behind(opened: Opened, target: Target) -> list[Removable]:
     clone = clone_label(project_key(opened.git, opened.prefix))
+    left_behind = list(target.launcher.left_behind(target.host, clone))
+    unfinished = _unfinished(opened)
     return [
         Removable(left.kind, target.name, left.place, left.size, "its run is over", left.run_id)
-        for left in target.launcher.left_behind(target.host, clone)
+        for left in left_behind
         if left.run_id not in unfinished
     ]
 
 
 def _environments(opened: Opened, target: Target, there: OnHost) -> list[Removable]:
     """Those that neither an unfinished run of this clone needs nor one that has a folder there, whoever's it is."""
-    needed = {_environment_key(opened, entry) for entry in opened.journal.entries()}
+    kept_there = list(target.environment.kept(target.host))
+    needed = _needed_environments(opened) | there.lies.environments_in_use()
     return [
         Removable(kept.kind, target.name, kept.place, kept.size, kept.reason)
-        for kept in target.environment.kept(target.host)
-        if not kept.key or kept.key not in needed | there.lies.environments_in_use()
+        for kept in kept_there
+        if not kept.key or kept.key not in needed
     ]
+
+
+def _needed_environments(opened: Opened) -> set[str]:
+    """The keys of those that unfinished runs of this clone need."""
+    return {_environment_key(opened, entry) for entry in opened.journal.entries()}
 
 
 def _environment_key(opened: Opened, entry: JournalEntry) -> str:
@@ -142,6 +159,10 @@ def _environment_key(opened: Opened, entry: JournalEntry) -> str:
 
 
 def _unnamed_artifacts(opened: Opened) -> list[Removable]:
+    """None while a run is unfinished: what it kept so far is named by nothing yet. A run that leaves the journal is in
+    the history before, so that is asked last."""
+    if opened.journal.entries():
+        return []
     named: set[str] = set()
     for run in opened.history.runs(limit=None):
         record = run.record
@@ -153,8 +174,6 @@ def _unnamed_artifacts(opened: Opened) -> list[Removable]:
             lists += [record.shared_folder.at_start, record.shared_folder.at_end]
         named.update(listed.sha256 for listed in lists if isinstance(listed, LongList))
         named.update(artifact.sha256 for artifact in artifacts_of(opened, run))
-    if opened.journal.entries():
-        return []
     store = open_store(None, opened.git.layout.store)
     return [
         Removable(ARTIFACT, "", kept.sha256, kept.size, "no run of the history names it")
@@ -166,19 +185,17 @@ def _unnamed_artifacts(opened: Opened) -> list[Removable]:
 def remove(
     opened: Opened, removables: Sequence[Removable], say: Callable[[str], None] = lambda _: None
 ) -> list[Removable]:
-    """Remove what was found; gives what went. What something else uses stays, and that is told."""
-    store = open_store(None, opened.git.layout.store)
+    """Remove what was found; gives what went. What something else uses by now stays, and that is told."""
     targets: dict[str, _Cleaning] = {}
-    gone = []
+    gone = _remove_artifacts(opened, [item for item in removables if item.kind == ARTIFACT], say)
     for item in removables:
+        if item.kind == ARTIFACT:
+            continue
         try:
-            if item.kind == ARTIFACT:
-                store.remove(item.place)
-            else:
-                if item.target not in targets:
-                    compute = next(iter(read_computes(opened.project.root, item.target)))
-                    targets[item.target] = _Cleaning(open_target(compute, opened.names, opened.git.top))
-                targets[item.target].remove(item)
+            if item.target not in targets:
+                compute = next(iter(read_computes(opened.project.root, item.target)))
+                targets[item.target] = _Cleaning(opened, open_target(compute, opened.names, opened.git.top))
+            targets[item.target].remove(item)
             gone.append(item)
         except UserError as error:
             say(f"{item.place} stays: {error.what} {error.remedy}")
@@ -187,15 +204,42 @@ def remove(
     return gone
 
 
-class _Cleaning:
-    """Removes what was found of one target."""
+def _remove_artifacts(opened: Opened, found: list[Removable], say: Callable[[str], None]) -> list[Removable]:
+    """Remove those that still nothing names, while no run can begin: only runs put something into the store."""
+    if not found:
+        return []
+    gone = []
+    store = open_store(None, opened.git.layout.store)
+    with opened.journal.closed():
+        unnamed = {item.place for item in _unnamed_artifacts(opened)}
+        for item in found:
+            if item.place not in unnamed:
+                say(f"{item.place} stays: a run that was submitted meanwhile may need it.")
+                continue
+            try:
+                store.remove(item.place)
+                gone.append(item)
+            except OSError as error:
+                say(f"{item.place} stays: {error.strerror or error}.")
+    return gone
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+
+class _Cleaning:
+    """Removes what was found of one target, if it still can go."""
+
+    def __init__(self, opened: Opened, target: Target) -> None:
+        self._opened, self._target = opened, target
 
     @cached_property
     def _kept(self) -> dict[str, KeptEnvironment]:
         return {kept.place: kept for kept in self._target.environment.kept(self._target.host)}
+
+    @cached_property
+    def _removable(self) -> set[str]:
+        """What of the host's folders still can go; sizes apart, what was offered is asked for in the same way."""
+        there = OnHost(self._opened, self._target.host)
+        _ = there.lies
+        return {str(place) for _, place, _, _ in there.removable(_unfinished(self._opened), only_copies=True)}
 
     def remove(self, item: Removable) -> None:
         """Remove one.
@@ -205,10 +249,22 @@ class _Cleaning:
         """
         host, place = self._target.host, PurePosixPath(item.place)
         if item.run_id:
+            self._require_over(item.run_id)
             self._target.launcher.forget(host, HostLayout(host.root).run(item.run_id))
         elif item.kind in (RUN_FOLDER, SET_ASIDE, KEPT_SNAPSHOTS, LIBRARY):
+            self._require_over(place.name)
+            if item.place not in self._removable:
+                raise _NEEDED
             remove_from(host, item.kind, place)
         elif kept := self._kept.get(item.place):
-            if kept.key in look(host).environments_in_use():  # a run may have begun since it was offered
-                raise UserError("a run needs it now.", "Try again when that run is over.")
+            # a run may have begun since it was offered
+            if kept.key in look(host).environments_in_use() | _needed_environments(self._opened):
+                raise _NEEDED
             self._target.environment.remove(host, kept)
+
+    def _require_over(self, run_id: str) -> None:
+        if self._opened.journal.entry(run_id) is not None:
+            raise _NEEDED
+
+
+_NEEDED = UserError("a run needs it now.", "Try again when that run is over.")

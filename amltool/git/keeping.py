@@ -8,12 +8,13 @@ for an older one has packs open that ``gc`` has removed (RELIABILITY fact 19).
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, ObjectReader
-from amltool.git.objects import LENGTHS, NewObjects, parse_parents
-from amltool.git.refs import head_now
+from amltool.git.objects import IDENTITY, LENGTHS, NewObjects, parse_parents
+from amltool.git.refs import head_now, tip_of
+from amltool.layout import SNAPSHOTS_REF
 
 LOOK_BACK = 24
 """How many of the newest commits of the snapshots ref are looked through before a snapshot is added (again): adding
@@ -55,6 +56,8 @@ def missing_of(git: Git, object_ids: Collection[str]) -> set[str]:
 
 def with_snapshots(reader: ObjectReader, tip: str | None, keep: Sequence[str], new: NewObjects) -> str | None:
     """The tip after snapshots were added as further parents; the same tip when they are among the newest."""
+    if keep and tip and reader.read(tip) is None:
+        tip = None  # somebody removed it: begin anew, or Git calls the whole repository broken
     known = _newest_snapshots(reader, tip) if keep else set()
     added = [require_id(commit) for commit in keep if commit not in known]
     new.needed.update(added)
@@ -109,3 +112,41 @@ def wait_for_gc(git: Git) -> None:
     lock, until = git.common_dir / "gc.pid", time.monotonic() + GC_PATIENCE_S
     while lock.exists() and time.monotonic() < until:
         time.sleep(0.05)
+
+
+def kept_snapshots(git: Git) -> tuple[set[str], bool]:
+    """Every snapshot that the ref names, and whether all of it is there. The chain is followed as far as it goes."""
+    tip = tip_of(git, SNAPSHOTS_REF)
+    if tip is None:
+        return set(), True
+    exit_code, listed, _ = git.ask("rev-list", tip)
+    if exit_code == 0:
+        return set(listed.decode().split()), True
+    named: set[str] = set()
+    for commit in _chain(git, tip):
+        named.update(commit)
+    missing = missing_of(git, named)
+    return {commit for commit in named - missing if is_whole(git, commit)}, False
+
+
+def _chain(git: Git, tip: str | None) -> Iterator[list[str]]:
+    """The snapshots that each of our own commits names, from the newest on."""
+    with git.objects() as reader:
+        while tip is not None:
+            found = reader.read(tip)
+            if found is None or not is_ours(found[1]):
+                yield [tip]
+                return
+            parents = parse_parents(found[1])
+            first = reader.read(parents[0]) if parents else None
+            has_older = first is not None and is_ours(first[1])
+            yield parents[1:] if has_older else parents
+            tip = parents[0] if has_older else None
+
+
+def is_ours(content: bytes) -> bool:
+    """Whether a commit is a link of the chain, and no snapshot."""
+    return content.endswith(CHAIN_MESSAGE) and f"\nauthor {IDENTITY} ".encode() in content
+
+
+CHAIN_MESSAGE = b"\n\namltool: snapshots\n"

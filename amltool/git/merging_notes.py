@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
+from amltool.files import write_whole
 from amltool.git.command import Git, ObjectReader
 from amltool.git.note_tree import NoteTree
 from amltool.git.notes import write
 from amltool.git.objects import NewObjects, parse_time, parse_tree_id
 from amltool.git.reading_notes import differing
-from amltool.layout import NOTES_REF
+from amltool.git.refs import tip_of
+from amltool.layout import HISTORY_REF, NOTES_REF
 
 
 def merge(git: Git, ours: str, theirs: str) -> str:
@@ -40,9 +43,31 @@ def merge_into_history(git: Git, theirs: str) -> None:
 
     def change(reader: ObjectReader, tips: Mapping[str, str | None], new: NewObjects) -> dict[str, str]:
         ours = tips[NOTES_REF]
-        return {NOTES_REF: _merged(git, reader, ours, theirs, new) if ours else theirs}
+        joined = _merged(git, reader, ours, theirs, new) if ours else theirs
+        return {NOTES_REF: joined, **({HISTORY_REF: joined} if tips[HISTORY_REF] in (None, ours, theirs) else {})}
 
-    write(git, (NOTES_REF,), len(theirs), change, "amltool: merge")
+    write(git, (NOTES_REF, HISTORY_REF), len(theirs), change, "amltool: merge")
+
+
+def settle(git: Git) -> None:
+    """See that the history holds all that this clone recorded; costs a look at two files where nothing happened.
+
+    A fetch with ``+refs/notes/*:refs/notes/*`` moves the notes back to the remote's, and one that prunes removes them
+    (RELIABILITY fact 21). Notes that went on from what we know (``git notes``, a merge) are taken as they are. Somebody
+    who wants to lose the history removes `HISTORY_REF` as well.
+
+    Raises:
+        UserError: the repository cannot be written, or what was recorded is damaged; nothing was changed.
+    """
+    notes, own = tip_of(git, NOTES_REF), tip_of(git, HISTORY_REF)
+    if own is None or notes == own:
+        return
+    if notes is not None and _is_ancestor(git, own, notes):
+        write(git, (HISTORY_REF,), len(own), lambda *_: {HISTORY_REF: notes}, "amltool: accept")
+        return
+    merge_into_history(git, own)
+    with suppress(OSError):
+        write_whole(git.layout.put_back, f"{notes or 'nothing'}\n".encode())
 
 
 def _merged(git: Git, reader: ObjectReader, ours: str, theirs: str, new: NewObjects) -> str:

@@ -17,6 +17,7 @@ from amltool.files import locked, no_space
 from amltool.git.command import Git, GitError, ObjectReader
 from amltool.git.keeping import (
     SnapshotGoneError,
+    kept_snapshots,
     missing_of,
     require_id,
     require_whole,
@@ -26,7 +27,7 @@ from amltool.git.keeping import (
 from amltool.git.note_tree import NoteTree
 from amltool.git.objects import NewObjects
 from amltool.git.refs import Move, expect, head_now, move_refs, refuse_if_hopeless, tip_of
-from amltool.layout import NOTES_REF, SNAPSHOTS_REF
+from amltool.layout import HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
 from amltool.locks import SAID_AFTER_S, tell
 
 PATIENCE_S = 30.0
@@ -62,6 +63,25 @@ def keep_for_run(git: Git, commit: str, base: str) -> None:
     record(git, {}, keep=[commit], verify=lambda: require_whole(git, commit, base))
 
 
+def repair_snapshots(git: Git) -> int:
+    """Let the snapshots ref name only what is there, where it names more: Git calls such a repository broken.
+
+    Gives the number of snapshots that it keeps then. Raises UserError where the repository cannot be written.
+    """
+    kept, _ = kept_snapshots(git)
+
+    def change(reader: ObjectReader, _: object, new: NewObjects) -> dict[str, str]:
+        tip = with_snapshots(reader, None, sorted(kept), new)
+        return {} if tip is None else {SNAPSHOTS_REF: tip}
+
+    digits = len(tip_of(git, SNAPSHOTS_REF) or "")
+    if kept:
+        write(git, (SNAPSHOTS_REF,), digits, change, "amltool: repair")
+    elif digits:
+        move_refs(git, [Move(SNAPSHOTS_REF, "", tip_of(git, SNAPSHOTS_REF))], "amltool: repair")
+    return len(kept)
+
+
 def record(
     git: Git,
     lines: Mapping[str, Sequence[bytes]],
@@ -86,12 +106,15 @@ def record(
     def change(reader: ObjectReader, tips: Mapping[str, str | None], new: NewObjects) -> dict[str, str]:
         moved = {NOTES_REF: _with_lines(reader, tips[NOTES_REF], addition.lines, new)}
         moved[SNAPSHOTS_REF] = with_snapshots(reader, tips[SNAPSHOTS_REF], addition.keep, new)
+        if tips[HISTORY_REF] in (None, tips[NOTES_REF]):  # else the notes went back: `settled` joins them
+            moved[HISTORY_REF] = moved[NOTES_REF]
         return {ref: tip for ref, tip in moved.items() if tip is not None}
 
     digits = len(next(iter(lines), None) or next(iter(addition.keep), ""))
     if not digits:
         return []
-    return write(git, (NOTES_REF, SNAPSHOTS_REF), digits, change, "amltool: record", verify)
+    refs = (NOTES_REF, SNAPSHOTS_REF, HISTORY_REF)
+    return write(git, refs, digits, change, "amltool: record", verify)
 
 
 Change = Callable[[ObjectReader, Mapping[str, "str | None"], NewObjects], dict[str, str]]

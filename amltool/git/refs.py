@@ -13,6 +13,7 @@ import msgspec
 from amltool.errors import UserError
 from amltool.files import sync_folder
 from amltool.git.command import DURABLE, Git, GitError
+from amltool.layout import HISTORY_REF, NOTES_REF
 
 STALE_S = 5.0
 """Git holds a ref's lock for milliseconds; one that is older was left by a killed writer (RELIABILITY fact 4)."""
@@ -46,6 +47,11 @@ def tip_of(git: Git, ref: str) -> str | None:
         oid = content.strip()
         return oid.decode() if _ID.fullmatch(oid) else git.ref(ref)
     return None
+
+
+def are_notes_as_left(git: Git) -> bool:
+    """Whether the notes are where this clone left them, or it never wrote any; else see `merging_notes.settle`."""
+    return tip_of(git, HISTORY_REF) in (None, tip_of(git, NOTES_REF))
 
 
 def head_now(git: Git) -> str | None:

@@ -8,12 +8,14 @@ from enum import Enum
 
 from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, GitError
+from amltool.git.keeping import kept_snapshots
+from amltool.git.merging_notes import settle
 from amltool.git.reading_notes import Note, read_notes
 from amltool.git.refs import stale_locks, tip_of
 from amltool.history.index import Index
 from amltool.history.rows import Rows
 from amltool.history.validation import read_event
-from amltool.layout import FETCH_HISTORY, NOTES_REF, SNAPSHOTS_REF
+from amltool.layout import FETCH_HISTORY, HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
 from amltool.run import DeletedEvent, RunRecord, VerdictEvent
 
 
@@ -30,11 +32,13 @@ class Fault(str, Enum):
     UNKNOWN_EVENT = "unknown-event"
     STALE_LOCK = "stale-lock"
     WRONG_INDEX = "wrong-index"
+    BROKEN_SNAPSHOTS = "broken-snapshots"
+    WENT_BACK = "went-back"
 
     @property
     def is_error(self) -> bool:
         """Whether the history is not as it should be; the others are worth knowing and do no harm."""
-        return self not in (Fault.UNKNOWN_EVENT, Fault.WRONG_COMMIT, Fault.NO_RECORD)
+        return self not in (Fault.UNKNOWN_EVENT, Fault.WRONG_COMMIT, Fault.NO_RECORD, Fault.WENT_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ def check(git: Git) -> list[Finding]:
         Finding(Fault.STALE_LOCK, f"A killed writer left {lock}.", "The next run that is recorded removes it.")
         for lock in stale_locks(git)
     ]
+    findings += _check_whether_it_went_back(git)
     tip = tip_of(git, NOTES_REF)
     if tip is None:
         return findings
@@ -145,8 +150,10 @@ def _check_records(records: dict[str, list[tuple[_Line, RunRecord]]], spoken_of:
 
 
 def _check_snapshots(git: Git, records: dict[str, list[tuple[_Line, RunRecord]]]) -> Iterator[Finding]:
-    tip = tip_of(git, SNAPSHOTS_REF)
-    kept = set(git.run("rev-list", tip).decode().split()) if tip else set()
+    kept, is_whole = kept_snapshots(git)
+    if not is_whole:
+        message = f"{SNAPSHOTS_REF} names snapshots that are not in the repository: `git fsck` and `git gc` fail."
+        yield Finding(Fault.BROKEN_SNAPSHOTS, message, "Let it keep what is there: amltool history.check --repair")
     runs: dict[str, str] = {}
     for found in records.values():
         for _, record in found:
@@ -166,6 +173,21 @@ def _check_snapshots(git: Git, records: dict[str, list[tuple[_Line, RunRecord]]]
             else:
                 message = f"Nothing keeps the snapshot of run {run_id}: a gc after a rebase would take it."
                 yield Finding(Fault.UNKEPT_SNAPSHOT, message, f"Keep it: git tag keep-{commit[:12]} {commit}", commit)
+
+
+def _check_whether_it_went_back(git: Git) -> Iterator[Finding]:
+    """Put back what a fetch took away, and tell once that it had."""
+    try:
+        settle(git)
+    except UserError as error:
+        message = f"{NOTES_REF} went back: it has not all that this clone recorded ({HISTORY_REF}). {error.what}"
+        yield Finding(Fault.DAMAGED_NOTE, message, error.remedy)
+    place = git.layout.put_back
+    if place.exists():
+        place.unlink(missing_ok=True)
+        message = f"{NOTES_REF} had gone back to an older state; the runs that this clone had recorded were put back."
+        remedy = "A fetch of +refs/notes/*:refs/notes/* does that; see: git config --get-all remote.origin.fetch"
+        yield Finding(Fault.WENT_BACK, message, remedy)
 
 
 def _check_index(git: Git) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, GitError
 from amltool.git.notes import record
+from amltool.git.refs import are_notes_as_left
 from amltool.history.numbers import HIGHEST_CREDIBLE, cover, next_run_number
 from amltool.history.validation import read_event, read_indexed
 from amltool.layout import FETCH_HISTORY, NOTES_REF
@@ -61,6 +62,10 @@ class History:
             line = event_to_line(event)
             read_event(line)  # what we would not read back we do not write: a ValueError here is our bug
             lines.setdefault(self._commit_of(event), []).append(line)
+        if not are_notes_as_left(self._git):
+            from amltool.git.merging_notes import settle
+
+            settle(self._git)
         for move in record(self._git, lines, keep=keep):
             if move.ref == NOTES_REF:
                 cover(self._git, move)

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from amltool.errors import DamagedError
+from amltool.errors import DamagedError, UserError
 from amltool.files import locked
 from amltool.git.command import Git, GitError
 from amltool.git.reading_notes import changed_notes, read_notes
-from amltool.git.refs import tip_of
+from amltool.git.refs import are_notes_as_left, tip_of
 from amltool.history.rows import Rows
 from amltool.layout import FETCH_HISTORY, NOTES_REF
 from amltool.locks import LockedError, tell
@@ -53,6 +53,7 @@ class Index:
         Raises:
             DamagedError: the notes themselves cannot be read.
         """
+        _settle(self._git)
         for again in (True, False):
             if tip_of(self._git, NOTES_REF) is None:
                 break
@@ -158,6 +159,15 @@ class Index:
         with contextlib.suppress(OSError, LockedError), locked(self._lock, within_s=ELSE_MEMORY_S):
             for suffix in ("", "-wal", "-shm", "-journal"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def _settle(git: Git) -> None:
+    """Put right a history that went back; where that cannot be written, what is there is answered from."""
+    if not are_notes_as_left(git):
+        from amltool.git.merging_notes import settle
+
+        with contextlib.suppress(UserError):
+            settle(git)
 
 
 @contextmanager

@@ -262,13 +262,21 @@ class Journal:
         folder = self._layout.journal_entry(request.run_id)
         with contextlib.ExitStack() as held:
             try:
-                folder.mkdir(parents=True)
-                held.enter_context(locked(folder / "lock"))
-                write_whole(folder / "request.json", msgspec.json.encode(request), durable=True)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                with self.closed():
+                    folder.mkdir()
+                    held.enter_context(locked(folder / "lock"))
+                    write_whole(folder / "request.json", msgspec.json.encode(request), durable=True)
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise no_space(error, folder) from error
             return JournalEntry(folder, held.pop_all())
+
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[None]:
+        """Hold the journal's lock: no run is added meanwhile, so what no run needs now stays so."""
+        with locked(self._layout.journal_lock):
+            yield
 
     def entries(self) -> list[JournalEntry]:
         """Oldest first; folders without a request are what a killed `add` or `discard` left, and are removed."""

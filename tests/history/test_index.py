@@ -21,7 +21,7 @@ from amltool.git.refs import tip_of
 from amltool.history.history import History
 from amltool.history.index import Index
 from amltool.history.rows import Rows
-from amltool.layout import NOTES_REF
+from amltool.layout import HISTORY_REF, NOTES_REF
 from amltool.run import DeletedEvent, RunEvent, RunRecord, RunStatus, TagEvent, VerdictEvent, event_to_line
 from tests.history.conftest import MakeRecord
 
@@ -83,7 +83,8 @@ def test_it_follows_a_history_that_was_rewritten(git: Git, make_record: MakeReco
     History(git).record([second])
     assert len(listed(git)) == 2
 
-    subprocess.run(["git", "update-ref", NOTES_REF, old], cwd=git.top, check=True)
+    for ref in (NOTES_REF, HISTORY_REF):
+        subprocess.run(["git", "update-ref", ref, old], cwd=git.top, check=True)
 
     assert listed(git) == [first.run_id]
     assert_equal_to_one_made_anew(git)
@@ -106,7 +107,8 @@ def test_it_is_emptied_when_the_notes_are_removed(git: Git, make_record: MakeRec
     History(git).record([make_record()])
     assert listed(git)
 
-    subprocess.run(["git", "update-ref", "-d", NOTES_REF], cwd=git.top, check=True)
+    for ref in (NOTES_REF, HISTORY_REF):  # one alone is put back: a fetch that prunes removes it, too
+        subprocess.run(["git", "update-ref", "-d", ref], cwd=git.top, check=True)
 
     assert listed(git) == []
 
