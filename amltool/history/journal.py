@@ -275,7 +275,7 @@ class Journal:
     @contextlib.contextmanager
     def closed(self) -> Iterator[None]:
         """Hold the journal's lock: no run is added meanwhile, so what no run needs now stays so."""
-        with locked(self._layout.journal_lock):
+        with locked(self._layout.journal_lock, "the journal of runs"):
             yield
 
     def entries(self) -> list[JournalEntry]:

@@ -59,7 +59,13 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
             record = step(drive)
         except CanceledError:
             continue
-        except (UserError, OSError) as error:
+        except (UserError, OSError, GitError) as error:
+            if not isinstance(error, TargetError) and _has_lost_its_snapshot(drive):
+                reason = f"its snapshot {drive.request.commit[:12]} is gone from the repository: it never started"
+                drive.done(Step.ENDED, RunStatus.FINALIZING, end=Exit(reason=reason, ended=timestamp()))
+                continue
+            if isinstance(error, GitError):
+                raise
             if _is_given_up(drive, error):
                 _end_given_up(drive, error)
                 continue
@@ -69,12 +75,6 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
                 raise
             outage = outage or _outage(drive)
             outage.goes_on(error)
-            continue
-        except (UserError, GitError):
-            if not _has_lost_its_snapshot(drive):
-                raise
-            reason = f"its snapshot {drive.request.commit[:12]} is gone from the repository: it never started"
-            drive.done(Step.ENDED, RunStatus.FINALIZING, end=Exit(reason=reason, ended=timestamp()))
             continue
         if outage is not None:
             outage.is_over()
