@@ -205,7 +205,7 @@ def take_snapshot(opened: Opened, wanted: Submission, moment: Moment) -> tuple[S
         sizes.update({path: large.size for path, large in snapshot.large_files.items()})
         refuse_over_limits(sizes, settings.limits, opened.project.root, found.ignore_file, lambda _: None)
     notices += (f"{each.message} {each.remedy}" for each in found.notices)
-    notices += (f"{path} was written meanwhile; the snapshot has what was read of it." for path in moment.written)
+    notices += (f"{shown(path)} was written meanwhile: the snapshot has what was read." for path in moment.written)
     if snapshot.dirty:
         count = len(found.changes)
         notices.append(
