@@ -40,6 +40,8 @@ from amltool.hosts.ssh_settings import SshSettings
 from amltool.targets.over_ssh import ssh_settings
 
 ATTACHABLE = (ComputeType.REMOTE_DOCKER, ComputeType.REMOTE)
+CLUSTER, REMOTE_DOCKER = ComputeType.CLUSTER.value, ComputeType.REMOTE_DOCKER.value
+"""Of the ancestor's first form: ``--cluster``, and nothing at all."""
 PUT_THERE = "amltool puts the key there with --use-ssh-key, which needs a password once."
 _NOT_IN_A_SERVICE = re.compile(r"[{}\s]")
 
@@ -169,6 +171,11 @@ def _check_terminal(wanted: Attachment, questions: Questions) -> None:
 
 def _compute_of(wanted: Attachment) -> ComputeTarget:
     """The compute target as its file would be read, so that it is checked the same; the password is still missing."""
+    if wanted.type == CLUSTER:
+        raise UserError(
+            "Compute targets of type cluster (HDInsight) are not built yet.",
+            "A machine of your own is attached with --type remotedocker or --type remote.",
+        )
     if wanted.type not in [each.value for each in ATTACHABLE]:
         raise UserError(
             f"There is no machine of type {wanted.type!r} to attach.",

@@ -115,7 +115,7 @@ def _asking(key: str, value: Any, usual: tuple[Any, ...]) -> Iterator[str]:
     elif isinstance(value, list):
         if any(True for each in value for _ in _asking(key, each, usual)):
             yield key
-    elif value not in (None, "", False, 0, "None", "none", "null") and value not in usual:
+    elif value not in (None, "", False, 0, "None", "none", "null") and (value is True or value not in usual):
         yield key
 
 

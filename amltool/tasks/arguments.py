@@ -59,16 +59,18 @@ class AmltoolTask(Task):  # type: ignore[type-arg] # Task is generic in name onl
         short: Mapping[str, str],
         script_arguments: bool,
         dashed: Iterable[str] = (),
+        secret: Iterable[str] = (),
         **options: Any,
     ) -> None:
         self.parameters = tuple(inspect.signature(body).parameters.values())[1:]
         self.short = dict(short)
         self.script_arguments = script_arguments
         self.dashed = frozenset(dashed)
+        self.secret = frozenset(secret)
         self.readings = {p.name: _reading(p, getattr(body, "__globals__", {})) for p in self.parameters}
         words = [p.name for p in self.parameters if p.kind is not Parameter.KEYWORD_ONLY]
         super().__init__(body, positional=words, auto_shortflags=False, **options)
-        unknown = sorted((set(self.short) | set(self.help) | self.dashed) - set(self.readings))
+        unknown = sorted((set(self.short) | set(self.help) | self.dashed | self.secret) - set(self.readings))
         if unknown:
             raise TypeError(f"{self.name} has no parameter {', '.join(unknown)}")
 
@@ -142,6 +144,7 @@ def task(
     script_arguments: bool = False,
     help: Mapping[str, str] | None = None,
     dashed: Iterable[str] = (),
+    secret: Iterable[str] = (),
 ) -> Callable[[Body], AmltoolTask]:
     """Make a function a task of ours.
 
@@ -152,6 +155,7 @@ def task(
         script_arguments: whether it takes what follows ``--`` (see ``remainder_arguments``).
         help: parameter to one line that says what it is.
         dashed: parameters whose value may begin with one dash (``--best -loss``).
+        secret: flags after which scripts of the ancestor give a secret: that is refused and never repeated.
 
     Raises:
         TypeError: the declaration cannot be read; it says why.
@@ -169,6 +173,7 @@ def task(
             script_arguments=script_arguments,
             help=dict(help or {}),
             dashed=dashed,
+            secret=secret,
         )
 
     return declare

@@ -22,9 +22,11 @@ YES = frozenset({"y", "yes"})
 
 @task(
     short={"address": "a", "username": "u", "use_ssh_key": "k"},
+    secret=("password",),
     help={
         "name": "the new compute target's name",
-        "type": "remotedocker (runs in containers there) or remote (Python there)",
+        "type": "remotedocker (the default: runs in containers there) or remote (Python there)",
+        "cluster": "an HDInsight cluster, as the ancestor's first form had it: not built yet",
         "address": "HOST or HOST:PORT; a Host of ~/.ssh/config will do",
         "username": "the user there; left out: what ~/.ssh/config says, else yours",
         "key_file": "log in with this private key",
@@ -41,7 +43,8 @@ def attach(
     context: Context,
     name: str,
     *,
-    type: str,
+    type: str | None = None,
+    cluster: bool = False,
     address: str,
     username: str | None = None,
     key_file: str | None = None,
@@ -54,14 +57,14 @@ def attach(
     json: bool = False,
 ) -> None:
     """Make a machine over SSH a compute target: try it, then write its .compute and .runconfig."""
-    from amltool.commands.attaching import Attachment
+    from amltool.commands.attaching import CLUSTER, REMOTE_DOCKER, Attachment
     from amltool.commands.attaching import attach as make
     from amltool.commands.opening import open_project
     from amltool.render import attached_text
 
     wanted = Attachment(
         name=name,
-        type=type,
+        type=type or (CLUSTER if cluster else REMOTE_DOCKER),
         address=address,
         username=username,
         key_file=key_file,

@@ -23,6 +23,8 @@ from amltool.tasks.arguments import AmltoolTask
 
 NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 END_OF_OPTIONS = "--"
+ANCESTORS = {"--runconfig": "--run-configuration"}
+"""Names by which the ancestor had an option of ours."""
 
 
 class TaskContext(ParserContext):
@@ -115,6 +117,8 @@ class TaskReader:
 
     def _long_option(self, word: str) -> None:
         flag, equals, value = word.partition("=")
+        if flag not in self.context.flags and ANCESTORS.get(flag) in self.context.flags:
+            flag = ANCESTORS[flag]
         if flag in self.context.inverse_flags and not equals:
             self._set(flag, self.context.flags[self.context.inverse_flags[flag]], False)
         else:
@@ -152,6 +156,7 @@ class TaskReader:
             self.helping = True
             argument.set_value(self.context.name)
         elif not argument.takes_value:
+            self._refuse_secret(argument, flag, value)
             if value is not None:
                 self._refuse(f"{flag} takes no value.", self._see_help())
             self._set(flag, argument, True)
@@ -163,6 +168,22 @@ class TaskReader:
             self._set(flag, argument, self.pending.popleft())
         else:
             self._refuse(f"{flag} needs a value.", f"One that begins with - is given as {flag}=VALUE.")
+
+    def _refuse_secret(self, argument: Argument, flag: str, value: str | None) -> None:
+        """Refuse a secret behind a flag, as the ancestor's command line took it; no message repeats it."""
+        if (argument.attr_name or argument.name) not in self.context.task.secret:
+            return
+        following = self.pending[0] if self.pending else ""
+        is_option = following.partition("=")[0] in self.context.flags or following in self.core.flags
+        words = {each.name for each in self.context.positional_args}
+        rest = {word.partition("=")[0] for word in self.pending}
+        settled = words <= self.given or any(to_flag(name) in rest for name in words if name)
+        if value is not None or (following and not is_option and settled):
+            self._refuse(
+                f"{flag} is followed by a word, and a secret on a command line can be read by others.",
+                f"Give {flag} alone: it is asked for, without echo. A script gives {flag}-reference '${{env:NAME}}', "
+                "with the secret in that environment variable. Change a secret that stood on a command line.",
+            )
 
     @staticmethod
     def _may_be_value(word: str) -> bool:

@@ -139,7 +139,7 @@ def test_a_key_that_asks_for_something_is_done_or_named(key: str, style: str) ->
 
 @given(
     some.lists(some.sampled_from(sorted(ASKING)), min_size=1, max_size=6, unique=True),
-    some.sampled_from(sorted(STYLES)),
+    some.sampled_from(["camelCase", "snake_case"]),
 )
 @settings(deadline=None, max_examples=60)
 def test_of_several_keys_each_is_done_or_named(keys: list[str], style: str) -> None:

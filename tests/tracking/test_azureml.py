@@ -112,7 +112,7 @@ class TestTheRunOutsideARun:
         assert capsys.readouterr().out == f"[START] Run {run.id} context\n[STOP] Run {run.id} context\n"
 
     def test_it_cannot_make_children_and_says_what_can(self) -> None:
-        with pytest.raises(AttributeError, match=r"has no attribute 'create_children': .*amltool sweep"):
+        with pytest.raises(AttributeError, match=r"has no attribute 'create_children': .*amltool submit"):
             context().create_children(3)
 
     def test_without_offline_it_is_an_error(self) -> None:
@@ -153,13 +153,12 @@ class TestTheRun:
         assert inside.entries()[0]["step"] == 2
 
     @pytest.mark.parametrize("value", [[1], range(3), (n for n in range(3))])
-    def test_a_list_is_refused_by_log(self, inside: RunFolder, value: Any) -> None:
-        from azureml.exceptions import UserErrorException
+    def test_a_list_is_logged_as_a_list_by_log(self, inside: RunFolder, value: Any) -> None:
+        expected = list(value) if not hasattr(value, "send") else [0, 1, 2]
 
-        with pytest.raises(UserErrorException) as refused:
-            context().log("a", value)
+        context().log("a", value if not hasattr(value, "send") else (n for n in range(3)))
 
-        assert str(refused.value) == "run.log does not support list type. Use run.log_list instead"
+        assert [entry[:3] for entry in inside.logged()] == [("list", "a", expected)]
 
     def test_lists_rows_and_tables(self, inside: RunFolder) -> None:
         context().log_list("list", range(3), description="counted")
@@ -324,9 +323,9 @@ class TestTheRun:
     @pytest.mark.parametrize(
         ("call", "instead"),
         [
-            (lambda run: run.create_children(count=2), "amltool sweep"),
-            (lambda run: run.child_run("fold"), "amltool sweep"),
-            (lambda run: run.submit_child(None), "amltool sweep"),
+            (lambda run: run.create_children(count=2), "amltool submit"),
+            (lambda run: run.child_run("fold"), "amltool submit"),
+            (lambda run: run.submit_child(None), "amltool submit"),
             (lambda run: run.register_model("m"), "amltool outputs"),
             (lambda run: run.get_secret("key"), r"\$\{keyring:service/user\}"),
             (lambda run: run.experiment, "AMLTOOL_PROJECT"),
@@ -349,6 +348,52 @@ class TestTheRun:
         import azureml.core
 
         assert not hasattr(azureml.core, "anything")
+
+    @pytest.mark.parametrize("module", ["core.model", "core.workspace", "core.dataset", "train", "widgets"])
+    def test_a_module_that_is_not_here_is_explained(self, module: str) -> None:
+        import importlib
+
+        import azureml.core  # noqa: F401
+
+        with pytest.raises(ModuleNotFoundError, match=rf"azureml\.{module}.* which amltool does without"):
+            importlib.import_module(f"azureml.{module}")
+
+    def test_an_attribute_that_a_run_has_not_says_where_to_look(self, inside: RunFolder) -> None:
+        assert not hasattr(context(), "anything")
+        with pytest.raises(AttributeError, match=r"'Run' object has no attribute 'anything'.*docs/tracking\.md"):
+            _ = context().anything
+
+    def test_every_task_that_is_named_instead_is_there(self) -> None:
+        import re
+
+        from azureml.core._service import INSTEAD
+
+        from amltool.tasks import ns
+
+        named = {name for sentence in INSTEAD.values() for name in re.findall(r"`amltool ([a-z.]+)", sentence)}
+        assert named
+        assert named <= set(ns.task_names)
+
+
+def block(kind: str, **arguments: Any) -> dict[str, Any]:
+    return {"type": f"Microsoft.DPrep.{kind}", "arguments": arguments}
+
+
+IRIS_COLUMNS = ("Sepal Length", "Sepal Width", "Petal Length", "Petal Width", "Species")
+NUMBERS = [{"columnId": f"Column{number}", "typeProperty": 3, "typeArguments": {}} for number in range(1, 5)]
+IRIS_SOURCE = {"schemaVersion": 38, "activities": [{"name": "iris", "blocks": [
+    block("DataSourceBlock", path={"target": 0, "resourceDetails": [{"path": "./iris.csv"}]}),
+    block("ParseDelimitedBlock", columnHeadersMode=0, separator=",", fileEncoding=0, skipRowsMode=0),
+    block("SetColumnTypesBlock", columnConversion=NUMBERS),
+    block("SampleBlock", samples=[{"sampleName": "Top 10000"}]),
+    block("HandlePathColumnBlock", pathColumnOperation=0),
+]}]}  # fmt: skip
+IRIS_PACKAGE = {"schemaVersion": 38, "activities": [{"name": "iris", "blocks": [
+    block("ReferenceActivityBlock", reference={"referenceType": 1, "referenceContainerPath": "./iris.dsource"}),
+    *(block("ColumnRenameBlock", columnId=f"Column{n}", newColumnId=name) for n, name in enumerate(IRIS_COLUMNS, 1)),
+    block("FilterStringColumnBlock", columnId="Species", filterResult=1, clauses=[{"operator": 2}]),
+]}]}  # fmt: skip
+"""As the Iris sample of the Workbench has them (schemaVersion 38), without what is for the screen."""
 
 
 class TestDataPreparation:
@@ -385,6 +430,38 @@ class TestDataPreparation:
         self.package("iris.dprep", {"source": "iris.dsource"})
 
         assert self.read("iris.dprep") == "a,b\n"
+
+    def test_the_workbenchs_iris_is_read_as_its_data_source_says(
+        self, inside: RunFolder, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pytest.importorskip("pandas")
+        (inside.work / "iris.csv").write_text("5.1,3.5,1.4,0.2,Iris-setosa\n7.0,3.2,4.7,1.4,Iris-versicolor\n,,,,\n\n")
+        self.package("iris.dsource", IRIS_SOURCE)
+        self.package("iris.dprep", IRIS_PACKAGE)
+
+        frame = self.read("iris.dprep")
+
+        assert list(frame.columns) == ["Sepal Length", "Sepal Width", "Petal Length", "Petal Width", "Species"]
+        assert frame.values.tolist() == [[5.1, 3.5, 1.4, 0.2, "Iris-setosa"], [7.0, 3.2, 4.7, 1.4, "Iris-versicolor"]]
+        assert capsys.readouterr().err == ""
+
+    def test_what_is_done_of_the_workbenchs_iris(self, inside: RunFolder) -> None:
+        from azureml.dataprep.package import _blocks, plan
+
+        self.package("iris.dsource", IRIS_SOURCE)
+        options, steps, left = plan(list(_blocks(IRIS_PACKAGE, 0)))
+
+        assert (options["header"], options["sep"], len(steps), left) == (None, ",", 4 + 5 + 1, [])
+
+    def test_steps_that_are_not_done_are_named(
+        self, inside: RunFolder, capsys: pytest.CaptureFixture[str], pandas: None
+    ) -> None:
+        (inside.work / "a.csv").write_text("a,b\n")
+        blocks = [block("ParseDelimitedBlock", columnHeadersMode=3), block("PivotBlock", path="a.csv")]
+        self.package("a.dprep", {"activities": [{"blocks": blocks}]})
+
+        assert self.read("a.dprep") == "a,b\n"
+        assert "these steps of the package are not done: PivotBlock." in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("content", "said"),

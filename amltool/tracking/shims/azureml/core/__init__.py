@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from . import _absent
 from .run import Run
 
 __all__ = ["Run"]
@@ -26,9 +27,8 @@ _ELSEWHERE = frozenset(
 
 def __getattr__(name: str) -> Any:  # Python 3.7 and later; before, the plain sentence
     if name in _ELSEWHERE:
-        raise ImportError(
-            "azureml.core.%s needs the Azure ML service, which amltool does without; with azureml-core in the "
-            "dependencies of the run the real one is imported." % name,
-            name="azureml.core",
-        )
+        raise ImportError(_absent.NEEDS_SERVICE % ("azureml.core." + name), name="azureml.core")
     raise AttributeError("module %r has no attribute %r" % (__name__, name))
+
+
+_absent.explain()

@@ -17,13 +17,11 @@ class Logging(object):
     """Metrics, tags and properties."""
 
     def log(self, name: str, value: Any, description: str = "", step: Any = None) -> None:
-        """Log a number or a text; anything else is logged as its ``repr``.
-
-        Raises:
-            UserErrorException: it is a list, a range or a generator.
-        """
+        """Log a number or a text; a list, a range or a generator as `log_list` does, for scripts of 2018 relied on it;
+        anything else as its ``repr``."""
         if isinstance(value, (list, range, GeneratorType)):
-            raise UserErrorException("run.log does not support list type. Use run.log_list instead")
+            self.log_list(name, value, description)
+            return
         record([entry(Kind.METRIC, name, values.scalar(value), step, description=description)])
 
     def log_list(self, name: str, value: Any, description: str = "") -> None:

@@ -5,16 +5,20 @@ from typing import Any, Dict
 
 from ..exceptions import NotInAmltoolError
 
-_SWEEP = "for runs of their own use `amltool sweep`; for the parts of one run log under names like 'fold 1/accuracy'"
+_CHILDREN = (
+    "submit each as a run of its own: `amltool submit SCRIPT -- ARGUMENTS`; the parts of one run are logged under "
+    "names like 'fold 1/accuracy'"
+)
+_SHOWN = "it is in the record of the run: `amltool show RUN`"
 _HISTORY = "ask the run history: `amltool runs`, `amltool show`"
 _OUTSIDE = "do it outside the run, on its recorded outputs: `amltool outputs RUN --download`"
 _BY_REFERENCE = "name it in the run configuration's environment variables, as ${keyring:service/user} or ${env:NAME}"
 _DATA = "read the file itself: from the project, or from the shared folder (AZUREML_NATIVE_SHARE_DIRECTORY)"
 
 INSTEAD: Dict[str, str] = {
-    "child_run": _SWEEP,
-    "create_children": _SWEEP,
-    "submit_child": _SWEEP,
+    "child_run": _CHILDREN,
+    "create_children": _CHILDREN,
+    "submit_child": _CHILDREN,
     "get": _HISTORY,
     "get_run": _HISTORY,
     "list": _HISTORY,
@@ -29,6 +33,10 @@ INSTEAD: Dict[str, str] = {
     "take_snapshot": "the run was started from a commit, which holds all its files",
     "restore_snapshot": "outside the run: `amltool restore RUN`",
     "start": "the run has started",
+    "get_portal_url": "there is no web page of a run; `amltool show RUN` shows it",
+    "number": _SHOWN,
+    "get_snapshot_id": "the snapshot is a commit: AMLTOOL_COMMIT in the environment",
+    "get_detailed_status": _SHOWN,
     "experiment": "project and commit are in the environment: AMLTOOL_PROJECT, AMLTOOL_COMMIT",
     "input_datasets": _DATA,
     "output_datasets": "write to the outputs folder, which is collected",

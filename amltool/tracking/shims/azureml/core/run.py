@@ -62,6 +62,10 @@ class Run(Logging, Files):
     take_snapshot = refusing("take_snapshot")
     restore_snapshot = refusing("restore_snapshot")
     start = refusing("start")
+    get_portal_url = refusing("get_portal_url")
+    get_snapshot_id = refusing("get_snapshot_id")
+    get_detailed_status = refusing("get_detailed_status")
+    number = property(refusing("number"))
     experiment = property(refusing("experiment"))
     input_datasets = property(refusing("input_datasets"))
     output_datasets = property(refusing("output_datasets"))
@@ -81,6 +85,12 @@ class _SubmittedRun(Run):
         if _SubmittedRun._current is None:
             _SubmittedRun._current = _SubmittedRun()
         return _SubmittedRun._current
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            "'Run' object has no attribute %r: what a run has in amltool is in its docs/tracking.md; with azureml-core "
+            "in the dependencies of the run the real one is imported." % name
+        )
 
     type = "azureml.scriptrun"
     parent = None
