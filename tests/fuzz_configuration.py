@@ -334,11 +334,11 @@ def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
 
 
 def read_all(kind: str, contents: Iterable[bytes]) -> Outcome:
-    """Read files of one kind, timing each."""
+    """Read files of one kind, timing each by the processor: what else the machine does is no fault of a reader."""
     count, refused, slowest, faults = 0, 0, 0.0, []
     for content in contents:
         count += 1
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             READERS[kind](content)
         except ConfigurationError as error:
@@ -349,7 +349,7 @@ def read_all(kind: str, contents: Iterable[bytes]) -> Outcome:
                 faults.append(f"a password is repeated: {error}")
         except Exception as error:
             faults.append(f"{error!r} for {content[:300]!r}")
-        took = time.perf_counter() - started
+        took = time.process_time() - started
         slowest = max(slowest, took)
         if took > MAX_SECONDS:
             faults.append(f"{took:.1f} s for {content[:300]!r}")
@@ -368,9 +368,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000, help="files of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", choices=READERS, action="append", help="only this kind (default: all)")
     chosen = parser.parse_args()
     faults = 0
-    for kind in READERS:
+    for kind in chosen.kind or READERS:
         outcome = read_all(kind, [*mutations(kind, chosen.count, chosen.seed), *bombs()])
         faults += len(outcome.faults)
         sys.stdout.write(

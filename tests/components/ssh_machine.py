@@ -152,6 +152,14 @@ class SshMachine:
             self._start_listening()
         self._wait_for_sshd()
 
+    def wait_for_silence(self) -> None:
+        """Return when sshd serves no connection: each writes its last line to the log only when it ends."""
+        until = time.monotonic() + START_S
+        while len(self.execute(["pgrep", "-x", "sshd|sshd-session"])[1].split()) != 1:
+            if time.monotonic() > until:
+                pytest.fail("sshd still serves a connection on the remote machine", pytrace=False)
+            time.sleep(0.05)
+
     def reboot(self) -> None:
         """All its processes end, and it comes up again with another boot id."""
         self._api.restart(self._container, timeout=1)
@@ -266,12 +274,12 @@ def ssh_image(docker_daemon: DockerDaemon) -> str:
 
 @pytest.fixture(scope="session")
 def _ssh_machine(ssh_image: str) -> Iterator[SshMachine]:
-    yield from _machine()
+    yield from new_machine()
 
 
 @pytest.fixture(scope="session")
 def _ssh_jump(ssh_image: str) -> Iterator[SshMachine]:
-    yield from _machine()
+    yield from new_machine()
 
 
 @pytest.fixture
@@ -304,7 +312,8 @@ def ssh_jump(_ssh_jump: SshMachine) -> Iterator[SshMachine]:
     yield from _whole(_ssh_jump)
 
 
-def _machine() -> Iterator[SshMachine]:
+def new_machine() -> Iterator[SshMachine]:
+    """A machine of one's own, which no other test knows; for a fixture to yield from."""
     _clear_abandoned()
     with tempfile.TemporaryDirectory(prefix="amltool-ssh-") as folder:
         made = SshMachine(Path(folder))

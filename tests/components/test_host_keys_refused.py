@@ -7,14 +7,14 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.amltool_command import amltool, make_project
-from tests.components.ssh_machine import SshMachine
+from tests.components.ssh_machine import SshMachine, new_machine
 
 Lines = Callable[[SshMachine], str]
 COMMANDS = ["attach", "submit", "check", "doctor"]
@@ -48,6 +48,27 @@ REFUSED: dict[str, tuple[Lines, str]] = {
         "which amltool does not understand",
     ),
 }
+
+
+@pytest.fixture(scope="module")
+def _own_machine(ssh_image: str) -> Iterator[SshMachine]:
+    """What the log of a machine shows is of the tests of this module only: no run of another test goes on there."""
+    yield from new_machine()
+
+
+@pytest.fixture(scope="module")
+def _own_jump(ssh_image: str) -> Iterator[SshMachine]:
+    yield from new_machine()
+
+
+@pytest.fixture
+def ssh_machine(_own_machine: SshMachine) -> SshMachine:
+    return _own_machine
+
+
+@pytest.fixture
+def ssh_jump(_own_jump: SshMachine) -> SshMachine:
+    return _own_jump
 
 
 @pytest.fixture
@@ -88,6 +109,8 @@ def know(home: Path, lines: str) -> Path:
 
 
 def sshd_log(machine: SshMachine) -> str:
+    """All that its sshd has to say by now; what a connection that is still open would add is waited for."""
+    machine.wait_for_silence()
     return machine.execute(["cat", "/var/log/sshd.log"])[1]
 
 
