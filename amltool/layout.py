@@ -84,6 +84,11 @@ class LocalLayout(msgspec.Struct, frozen=True):
     def cache(self) -> Path:
         return self.folder / "cache"
 
+    @property
+    def key(self) -> Path:
+        """Random bytes that only this clone has: what its runs are known by is made of them."""
+        return self.folder / "key"
+
     def free_folders(self, host: str) -> Path:
         """Which run folders of a host this clone may use again, a file for each; ``host`` names it, hashed."""
         return self.folder / "folders" / host

@@ -111,6 +111,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     ended: str | None = None
     duration_s: float | None = None
     peak_memory: int | None = None
+    proof: str | None = None
+    """What only its bootstrap and its client know; an end without it may be one that the run made up."""
 
 
 class ProjectNames(msgspec.Struct, frozen=True):

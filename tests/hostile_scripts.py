@@ -157,7 +157,7 @@ def hostile_script(seed: int, victim: str, *, count: int = 4, top: bool = True) 
         places = (*PLACES, *ABOVE) if top else PLACES
         plants.append((chance.choice(KINDS), chance.choice(places), chance.randrange(100)))
     # what takes the place of the run's own folder comes last: from then on its other paths are gone
-    plants.sort(key=lambda plant: (ABOVE.index(plant[1]) + 1 if plant[1] in ABOVE else 0))
+    plants.sort(key=lambda plant: ABOVE.index(plant[1]) + 1 if plant[1] in ABOVE else 0)
     return _SCRIPT.format(victim=victim, plants=plants, forged=_forged(chance), everywhere=chance.random() < 0.3)
 
 

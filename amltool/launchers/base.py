@@ -21,7 +21,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     ``secrets`` are values that must never reach a file: they are redacted from the console. The environment may
     hold them; it travels over standard input, never on a command line. ``image`` and ``accounts`` (its
-    ``/etc/passwd``) say in what a container is made.
+    ``/etc/passwd``) say in what a container is made. ``mark`` is the number that its processes are known by, and
+    ``proof`` the word by which its client knows an end to be the bootstrap's own.
     """
 
     run_id: str
@@ -34,6 +35,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     image: str | None = None
     python: list[str] = []
     accounts: str = ""
+    mark: int | None = None
+    proof: str = ""
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +115,14 @@ class Launcher(Protocol):
         nothing of it is left (at most 15 s). One that ended already is left as it ended."""
         ...
 
-    def forget(self, host: Host, folder: RunFolder) -> None:
+    def forget(self, host: Host, folder: RunFolder) -> bool:
         """Remove what `get_ready` and `start` left outside of the run's folder: the run is recorded, or was never
-        started. Nothing there is fine."""
+        started. Nothing there is fine. Return True if nothing of the run can be alive after it."""
+        ...
+
+    def end(self, host: Host, folder: RunFolder, handle: Handle) -> None:
+        """Kill whatever is alive of a run that said itself that it ended. Raises TargetError when the host does not
+        answer."""
         ...
 
     def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:

@@ -107,10 +107,8 @@ class ContainerLauncher:
         state = Later(lambda: self._daemon.state(_name(folder))).result(UNANSWERED_S)
         return self._judge(host, folder, handle, state)
 
-    def is_over(self, host: Host, folder: RunFolder) -> bool:
-        """As `Launcher.is_over`; a container that is not there any more is over."""
-        if host.exists(folder.exit):
-            return True
+    def is_over(self, host: Host, folder: RunFolder) -> bool:  # noqa: ARG002
+        """As `Launcher.is_over`; a container that is not there any more is over, whatever the run's folder says."""
         state = Later(lambda: self._daemon.state(_name(folder))).result(UNANSWERED_S)
         return state is None or not (_runs(state) or state.is_starting)
 
@@ -168,15 +166,22 @@ class ContainerLauncher:
             with contextlib.suppress(OSError):  # the disk may be what it could not be canceled for
                 host.write(folder.exit, msgspec.json.encode(end))
 
-    def forget(self, host: Host, folder: RunFolder) -> None:
+    def forget(self, host: Host, folder: RunFolder) -> bool:
         """As `Launcher.forget`: the container is removed; where the daemon is away it stays for `left_behind`."""
         self._looks.pop(folder, None)
         if not self._settings.shared_volumes:
             with contextlib.suppress(OSError):
                 host.remove(folder.live)
         self._waiting(folder, None)
-        with contextlib.suppress(UserError):
+        try:
             self._daemon.remove(_name(folder))
+        except UserError:
+            return False
+        return True
+
+    def end(self, host: Host, folder: RunFolder, handle: Handle) -> None:  # noqa: ARG002
+        """As `Launcher.end`."""
+        self._daemon.remove(_name(folder))
 
     def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:  # noqa: ARG002
         """As `Launcher.left_behind`: containers; the size is that of what they wrote.

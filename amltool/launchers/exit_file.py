@@ -19,6 +19,7 @@ from amltool.text import harmless
 LONGEST_EXIT = 1 << 16
 """Bytes of an ``exit.json``: an honest one has a few hundred."""
 LONGEST_REASON = 500
+LONGEST_PROOF = 64
 GONE = "the run's folder is gone from its host"
 UNREADABLE = "what the run said of its end could not be read"
 NO_OBJECT = f"{UNREADABLE}: it is no JSON object"
@@ -134,4 +135,5 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "ended": lambda value: isinstance(value, str) and is_time(value) and is_time(_normal(value)),
     "duration_s": lambda value: _is_number(value, MOST_SECONDS) and math.isfinite(value),
     "peak_memory": lambda value: _is_whole(value, MOST_MEMORY),
+    "proof": lambda value: isinstance(value, str) and len(value) <= LONGEST_PROOF,
 }

@@ -68,7 +68,8 @@ class ProcessLauncher:
                 "Install Python 3 there, or name the one to use.",
             ) from error
         if has_begun:
-            return {"kind": "process", "host": host.name, "folder": str(launch.folder.path)}
+            where = {"kind": "process", "host": host.name, "folder": str(launch.folder.path)}
+            return where if launch.mark is None else {**where, "mark": launch.mark}
         raise TargetError(
             f"Run {launch.run_id} did not start on {host.name}: no {launch.folder.start} after {START_S:g} s.",
             "Look whether its disk is full or it is overloaded, then try again: a run starts once at most.",
@@ -96,13 +97,14 @@ class ProcessLauncher:
         self._remember(launch.folder, seen)
         return seen.state is not LaunchState.ABSENT
 
-    def observe(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:  # noqa: ARG002
+    def observe(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:
         """As `Launcher.observe`; what is left of a lost run is killed."""
         if isinstance(host, LocalHost):
             from amltool.tracking.run_state import state
 
-            return _observation(state(os.fspath(folder.path)))
-        seen = self._seen(host, host.run(self._command(host, "state", folder), timeout_s=ANSWER_S))
+            return _observation(state(os.fspath(folder.path), _mark(handle)))
+        command = [*self._command(host, "state", folder), *_mark_option(handle)]
+        seen = self._seen(host, host.run(command, timeout_s=ANSWER_S))
         return self._remember(folder, seen or Observation(LaunchState.ABSENT))
 
     def is_over(self, host: Host, folder: RunFolder) -> bool:
@@ -151,21 +153,33 @@ class ProcessLauncher:
         self._last[folder] = time.monotonic(), seen
         return seen
 
-    def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:  # noqa: ARG002
+    def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:
         """As `Launcher.cancel`."""
         if isinstance(host, LocalHost):
             from amltool.tracking.run_state import cancel
 
-            cancel(os.fspath(folder.path), grace_s)
+            cancel(os.fspath(folder.path), grace_s, _mark(handle))
             return
-        command = [*self._command(host, "cancel", folder), "--grace", str(grace_s)]
+        command = [*self._command(host, "cancel", folder), "--grace", str(grace_s), *_mark_option(handle)]
         _answer(host, host.run(command, timeout_s=LONGEST_CANCEL_S + ANSWER_S))
 
-    def forget(self, host: Host, folder: RunFolder) -> None:  # noqa: ARG002
-        """As `Launcher.forget`; a bootstrap that waits for a start that never comes is told so."""
+    def forget(self, host: Host, folder: RunFolder) -> bool:  # noqa: ARG002
+        """As `Launcher.forget`; a bootstrap that waits for a start that never comes is told so. What a process left is
+        not looked for: a bootstrap that proves its end left nothing."""
         feed = self._waiting.pop(folder, None)
         if feed is not None:
             feed(b"")
+        return False
+
+    def end(self, host: Host, folder: RunFolder, handle: Handle) -> None:
+        """As `Launcher.end`."""
+        if isinstance(host, LocalHost):
+            from amltool.tracking.run_state import end_all
+
+            end_all(os.fspath(folder.path), _mark(handle))
+            return
+        command = [*self._command(host, "end", folder), *_mark_option(handle)]
+        _answer(host, host.run(command, timeout_s=ANSWER_S))
 
     def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:  # noqa: ARG002
         """As `Launcher.left_behind`: a process leaves nothing outside of its folder."""
@@ -177,6 +191,17 @@ class ProcessLauncher:
     def _command(self, host: Host, verb: str, folder: RunFolder) -> list[str]:
         bootstrap = self._bootstrap if isinstance(self._bootstrap, PurePosixPath) else self._bootstrap()
         return [self._python(host), "-I", "-S", str(bootstrap), verb, str(folder.path)]
+
+
+def _mark(handle: Handle) -> int | None:
+    """What a run's processes are known by; none for one that an earlier amltool started."""
+    mark = handle.get("mark")
+    return mark if isinstance(mark, int) else None
+
+
+def _mark_option(handle: Handle) -> list[str]:
+    mark = _mark(handle)
+    return [] if mark is None else ["--mark", str(mark)]
 
 
 def _no_folder(host: Host, launch: Launch) -> UserError:
@@ -194,6 +219,8 @@ def spec_of(launch: Launch) -> bytes:
         "work": launch.folder.work.name,
         "secrets": launch.secrets,
         "timeout_s": launch.timeout_s,
+        "mark": launch.mark,
+        "proof": launch.proof,
     }
     return json.dumps(spec).encode("ascii") + b"\n"
 

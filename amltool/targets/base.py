@@ -256,6 +256,8 @@ def _launch(run: Drive) -> None:
         image=prepared.image,
         python=prepared.python,
         accounts=prepared.accounts,
+        mark=run.marks.mark,
+        proof=run.marks.proof,
     )
     if not _has_turn(run):  # what was listed may have taken long
         return
@@ -265,6 +267,10 @@ def _launch(run: Drive) -> None:
     run.is_ready = False
     handle = target.launcher.start(target.host, launch)
     run.done(Step.LAUNCHED, RunStatus.RUNNING, handle=handle, share_at_start=at_start, launched=timestamp())
+    if target.max_concurrent_runs is not None:
+        from amltool.targets.turns import say_begun
+
+        say_begun(run)
 
 
 def _use_the_time() -> None:

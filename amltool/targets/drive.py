@@ -22,6 +22,7 @@ from amltool.targets.meanwhile import (
     BegunShare,
     Meanwhile,
 )
+from amltool.targets.proof import RunMarks, marks_of
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -90,6 +91,8 @@ class Drive(msgspec.Struct, kw_only=True):
     console: ConsoleReader | None = None
     freeing: Meanwhile[None] | None = None
     turn: Turn | None = None
+    is_gone: bool = False
+    """Whether nothing of the run can be alive any more, as its launcher says or its end proves."""
     is_ready: bool = False
     """Whether the launcher was made ready by us, and nothing of the run was started since."""
     patient: bool = True
@@ -98,6 +101,11 @@ class Drive(msgspec.Struct, kw_only=True):
     @property
     def folder(self) -> RunFolder:
         return HostLayout(self.target.host.root).run(self.request.run_id)
+
+    @property
+    def marks(self) -> RunMarks:
+        """What its processes and its end are known by."""
+        return marks_of(self.git.layout, self.request.run_id)
 
     def done(self, step: Step, status: RunStatus, **changes: object) -> None:
         """Write down that a step is done and what it left."""

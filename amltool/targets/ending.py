@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amltool.artifact import Artifact
-from amltool.errors import TargetError, UserError
+from amltool.errors import UserError
 from amltool.git.command import GitError
 from amltool.history.journal import Step
 from amltool.layout import LARGEST_RECORD, LOCK_FILE
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 
 
 def forget(run: Drive) -> None:
-    """Give up the turn of a run whose end is in the journal, and remove what its launcher left; may take a while."""
+    """Remove what the launcher of a run left whose end is in the journal, and give up its turn; may take a while.
+
+    An end without its bootstrap's proof may be made up by the run: whatever is alive of it is ended first.
+    """
+    host, launcher = run.target.host, run.target.launcher
+    run.is_gone = launcher.forget(host, run.folder) or run.state.end.proof == run.marks.proof
+    if run.state.launched is not None and not run.is_gone:
+        with contextlib.suppress(OSError, UserError):
+            launcher.end(host, run.folder, run.state.handle)
     if run.target.max_concurrent_runs is not None:
         from amltool.targets.turns import leave
 
         leave(run)
-    run.target.launcher.forget(run.target.host, run.folder)
 
 
 def collect_run(run: Drive) -> None:
@@ -151,7 +158,7 @@ def _free_folder(run: Drive) -> None:
         forget(run)
     omitted = run.state.omitted
     key = placing.project_key(run.git, run.request.prefix)
-    with contextlib.suppress(OSError, TargetError):  # it is away just now: `clean` finds what stays
+    with contextlib.suppress(OSError, UserError):  # it is away just now: `clean` finds what stays
         if run.state.launched is None:  # nobody knows how much of it lies there
             placing.remove_run_folders(run.target.host, run.folder)
         elif not run.request.tracked:
@@ -161,9 +168,10 @@ def _free_folder(run: Drive) -> None:
 
 
 def _offer(run: Drive, key: str) -> None:
-    """Let the next run have the folder, where it is known what was placed there; else it goes."""
+    """Let the next run have the folder, where it is known what was placed there, and that nothing of the run is alive
+    which could write there; else it goes."""
     host, folder = run.target.host, run.folder
-    if run.state.placed is None:
+    if run.state.placed is None or not run.is_gone:
         placing.remove_run_folders(host, folder)
         return
     free = FreeFolder(key, run.state.placed)

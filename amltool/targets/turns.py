@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from amltool.configuration.compute import IN_CONTAINER, ComputeType
 from amltool.errors import TargetError, UserError
 from amltool.files import no_space
 from amltool.history.journal import Step
@@ -50,6 +51,7 @@ class Answer(msgspec.Struct, frozen=True):
     ahead: int | None = None
     behind: str = ""
     elsewhere: str = ""
+    hinted: str = ""
 
 
 class Turn:
@@ -141,12 +143,13 @@ def _keep(run: Drive, turn: Turn) -> None:
 
 
 def _free_elsewhere(run: Drive, turn: Turn, answer: Answer) -> bool:
-    """Whether a run in a container turned out to be over of which its folder does not say so."""
-    if not answer.elsewhere or time.monotonic() - turn.looked_elsewhere < LOOK_ELSEWHERE_S:
-        return False
-    turn.looked_elsewhere = time.monotonic()
+    """Whether a run in a container turned out to be over; those are looked at first whose folder says so."""
+    looked_at = answer.hinted
+    if time.monotonic() - turn.looked_elsewhere >= LOOK_ELSEWHERE_S:
+        looked_at = answer.elsewhere
+        turn.looked_elsewhere = time.monotonic()
     host, is_free = run.target.host, False
-    for run_id in answer.elsewhere.split():
+    for run_id in looked_at.split():
         with contextlib.suppress(TargetError):  # Docker is away: that says nothing
             if run.target.launcher.is_over(host, HostLayout(host.root).run(run_id)):
                 _leave(host, run.target.name, run_id)
@@ -158,8 +161,9 @@ def _ask(run: Drive) -> Answer:
     host, limit, run_id = run.target.host, run.target.max_concurrent_runs, run.request.run_id
     layout = HostLayout(host.root)
     folder, runs = os.fspath(layout.turns(run.target.name)), os.fspath(layout.runs)
+    mark = 0 if ComputeType(run.target.type) in IN_CONTAINER else run.marks.mark
     if not isinstance(host, LocalHost):
-        said = _said(host, ["ask", folder, runs, run_id, str(limit)])
+        said = _said(host, ["ask", folder, runs, run_id, str(limit), str(mark)])
         try:
             return msgspec.json.decode(said, type=Answer)
         except msgspec.MsgspecError as error:
@@ -167,9 +171,26 @@ def _ask(run: Drive) -> Answer:
     from amltool.tracking import turns
 
     try:
-        return msgspec.convert(turns.ask(folder, runs, run_id, limit or 1), Answer)
+        return msgspec.convert(turns.ask(folder, runs, run_id, limit or 1, mark), Answer)
     except OSError as error:
         raise no_space(error, folder) from error
+
+
+def say_begun(run: Drive) -> None:
+    """Say, in the background, that a run was started: what becomes of its folder then does not free its turn."""
+    host, name, run_id = run.target.host, run.target.name, run.request.run_id
+
+    def say() -> None:
+        with contextlib.suppress(UserError, OSError):
+            folder = os.fspath(HostLayout(host.root).turns(name))
+            if not isinstance(host, LocalHost):
+                _said(host, ["begun", folder, run_id])
+                return
+            from amltool.tracking import turns
+
+            turns.begun(folder, run_id)
+
+    threading.Thread(target=say, daemon=True).start()
 
 
 def _leave(host: Host, target: str, run_id: str) -> None:

@@ -20,6 +20,7 @@ from amltool.errors import UserError
 from amltool.hosts.base import Host
 from amltool.launchers.base import Exit, Expected, Handle, Launch, Launcher, LaunchState, LeftBehind, Observation
 from amltool.layout import RunFolder
+from amltool.tracking.processes import LEAST_MARK
 from amltool.tracking.redaction import Redactor
 
 SOME_CODES = (0, 1, 2, 3, 7, 42, 126, 127, 128, 130, 137, 255)
@@ -110,8 +111,12 @@ class FakeLauncher:
             end = Exit(signal="SIGTERM", reason="canceled", canceled=True)
             host.write(folder.exit, msgspec.json.encode(end))
 
-    def forget(self, host: Host, folder: RunFolder) -> None:
+    def forget(self, host: Host, folder: RunFolder) -> bool:  # noqa: ARG002
         """Nothing is left outside of the run's folder."""
+        return True
+
+    def end(self, host: Host, folder: RunFolder, handle: Handle) -> None:
+        """Nothing is alive."""
 
     def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:  # noqa: ARG002
         return []
@@ -375,7 +380,8 @@ class Runs:
             self.host.make_folder(folder.work)
         self.folders.append(folder)
         environment = {**self.given.get("environment", {}), **more.pop("environment", {})}
-        fields = {**self.given, **more, "environment": environment}
+        marks = {"mark": LEAST_MARK + random.getrandbits(56), "proof": run_id}
+        fields = {**marks, **self.given, **more, "environment": environment}
         return Launch(run_id=run_id, folder=folder, command=command, **fields)
 
     def forget(self) -> None:

@@ -2,8 +2,9 @@
 
     python -I -S bootstrap.py run FOLDER < spec.json     (one line; what is not a whole line has no effect)
     python -I -S bootstrap.py launch FOLDER < spec.json  (the same in a process of its own; says how it is then)
-    python -I -S bootstrap.py state FOLDER
-    python -I -S bootstrap.py cancel FOLDER [--grace SECONDS]
+    python -I -S bootstrap.py state FOLDER [--mark NUMBER]
+    python -I -S bootstrap.py cancel FOLDER [--grace SECONDS] [--mark NUMBER]
+    python -I -S bootstrap.py end FOLDER [--mark NUMBER]  (kills whatever there is of the run)
     python -I -S bootstrap.py receive               (places a snapshot: ``receiving``)
     python -I -S bootstrap.py turns ask|leave ...   (whose turn it is: ``turns``)
 
@@ -34,12 +35,12 @@ if not __package__:
     __package__ = "amltool_bootstrap"
 
 from .quick_json import dumps, loads  # noqa: E402
-from .run_state import GRACE_S, cancel, state  # noqa: E402
+from .run_state import GRACE_S, cancel, end_all, state  # noqa: E402
 from .supervision import run  # noqa: E402
 
 __all__ = ["cancel", "main", "run", "state"]
 
-USAGE = "bootstrap.py run|launch|state|cancel FOLDER [--grace SECONDS], or bootstrap.py receive|turns\n"
+USAGE = "bootstrap.py run|launch|state|cancel|end FOLDER [--grace SECONDS] [--mark NUMBER], or receive|turns\n"
 
 
 def main(arguments: "List[str]") -> int:
@@ -67,10 +68,15 @@ def main(arguments: "List[str]") -> int:
             from .launching import launch
 
             sys.stdout.write(dumps(launch(folder, spec)) + "\n")
-    elif verb == "state":
-        sys.stdout.write(dumps(state(folder)) + "\n")
-    elif verb == "cancel":
-        cancel(folder, float(arguments[3]) if arguments[2:3] == ["--grace"] and arguments[3:] else GRACE_S)
+    elif verb in ("state", "cancel", "end"):
+        options = {arguments[at]: arguments[at + 1] for at in range(2, len(arguments) - 1, 2)}
+        mark = int(options["--mark"]) if "--mark" in options else None
+        if verb == "state":
+            sys.stdout.write(dumps(state(folder, mark)) + "\n")
+        elif verb == "cancel":
+            cancel(folder, float(options.get("--grace", GRACE_S)), mark)
+        else:
+            end_all(folder, mark)
     else:
         sys.stderr.write(USAGE)
         return 2

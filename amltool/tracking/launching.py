@@ -40,7 +40,7 @@ def launch(folder: str, spec: "Dict[str, Any]") -> "Dict[str, Any]":
     while not os.path.exists(os.path.join(folder, EXIT)) and time.monotonic() < until:
         time.sleep(pause)
         pause = min(1.5 * pause, LONGEST_PAUSE_S)
-    return state(folder)
+    return state(folder, spec.get("mark"))
 
 
 def _let_go() -> None:

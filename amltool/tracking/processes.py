@@ -11,7 +11,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what is imported here costs start-up time, which every run pays
     import signal as signal
-    from typing import Any, Dict, List, Optional, Set
+    from typing import Any, Dict, List, Optional, Set  # noqa: F401 (types of values stand in comments)
 else:
     try:
         import _signal as signal  # without the enums of signal, which are a third of a start
@@ -22,6 +22,8 @@ LINUX = sys.platform.startswith("linux")
 GIVE_UP_S = 2.0
 """How long processes that were sent SIGKILL are waited for: one that is stuck in the kernel may never go."""
 PR_SET_CHILD_SUBREAPER = 36
+LEAST_MARK = 1 << 60
+"""No limit that means anything is so high."""
 OOM_FILES = {"memory": ("/memory%s/memory.oom_control",), "": ("%s/memory.events", "/unified%s/memory.events")}
 """Where the kernel counts, by the controller field of /proc/self/cgroup: version 1, and version 2 (alone or beside)."""
 
@@ -49,11 +51,12 @@ def send(pid: int, *numbers: int) -> None:
             pass  # gone already, or another user's
 
 
-def kill_marked(start: "Dict[str, Any]", spared: "Optional[int]" = None) -> None:
-    """Kill every process of the run that ``start`` (what ``start.json`` holds) tells of, but us and the one spared."""
+def kill_marked(mark: "Optional[int]", run_id: "Optional[str]", spared: "Optional[int]" = None) -> None:
+    """Kill every process of a run, but us and the one spared. Both are what its client or its bootstrap knows, never
+    what its folder says."""
     give_up = time.monotonic() + GIVE_UP_S
     while True:
-        left = marked(start) - {spared}
+        left = marked(mark, run_id) - {spared}
         if not left or time.monotonic() > give_up:
             return
         for pid in left:
@@ -61,9 +64,8 @@ def kill_marked(start: "Dict[str, Any]", spared: "Optional[int]" = None) -> None
         time.sleep(0.002)
 
 
-def marked(start: "Dict[str, Any]") -> "Set[int]":
-    """Living processes of the run, wherever they went; not this one."""
-    mark, run_id = start.get("mark"), start.get("run_id")
+def marked(mark: "Optional[int]", run_id: "Optional[str]") -> "Set[int]":
+    """Living processes of a run, wherever they went, by its mark and by its id in their environment; not this one."""
     variable = b"AMLTOOL_RUN_ID=" + run_id.encode("utf-8", "surrogateescape") if run_id else b"\n"
     if not LINUX:
         lines = [line.split(None, 1) for line in _ps("-axwwEo", "pid=,command=")]
@@ -77,10 +79,26 @@ def marked(start: "Dict[str, Any]") -> "Set[int]":
         looked_at |= fresh
 
 
-def _is_marked(pid: int, mark: "Any", variable: bytes) -> bool:
-    if isinstance(mark, int) and b" %d " % mark in _content("/proc/%d/limits" % pid):
-        return True
-    return variable in _content("/proc/%d/environ" % pid).split(b"\0")
+def _is_marked(pid: int, mark: "Optional[int]", variable: bytes) -> bool:
+    return _has_mark(pid, mark) or variable in _content("/proc/%d/environ" % pid).split(b"\0")
+
+
+def _has_mark(pid: int, mark: "Optional[int]") -> bool:
+    return mark is not None and mark >= LEAST_MARK and b" %d " % mark in _content("/proc/%d/limits" % pid)
+
+
+def is_bootstrap(pid: "Any", started: "Any", folder: str, mark: "Optional[int]") -> bool:
+    """Return True if a number that a run's folder tells is that of its living bootstrap: of a process that was started
+    then, and has the run's mark or, where there are no marks, names the folder in its command."""
+    found = process(pid) if isinstance(pid, int) and pid > 1 else None
+    if found is None or not found.is_alive or found.started != started:
+        return False
+    if not LINUX:
+        return any(
+            folder.encode("utf-8", "surrogateescape") in line for line in _ps("-wwo", "command=", "-p", str(pid))
+        )
+    words = _content("/proc/%d/cmdline" % pid).split(b"\0")
+    return _has_mark(pid, mark) or folder.encode("utf-8", "surrogateescape") in words
 
 
 def _is_alive(pid: int) -> bool:

@@ -41,7 +41,8 @@ def run(folder: str, spec: "Dict[str, Any]") -> bool:
 
     The spec: ``command`` (program first), ``environment`` (whole), ``work`` (its folder below the run's), ``run_id``,
     ``secrets`` (values that must not reach the console), ``timeout_s`` and ``grace_s`` in seconds. A command that
-    cannot be started ends with exit code 127 or 126 and a reason, as in a shell.
+    cannot be started ends with exit code 127 or 126 and a reason, as in a shell. ``mark`` is what its processes are
+    known by, and ``proof`` a word that only its bootstrap and its client know: an end that holds it is no other's.
 
     Raises:
         OSError: nothing can be written in the folder; nothing was started.
@@ -52,7 +53,7 @@ def run(folder: str, spec: "Dict[str, Any]") -> bool:
         return False
     signals = _Signals()
     last_words = _LastWords()
-    mark = int.from_bytes(os.urandom(7), "big") + (1 << 60)
+    mark = spec.get("mark") or int.from_bytes(os.urandom(7), "big") + processes.LEAST_MARK
     start = {
         "v": 1,
         "run_id": spec.get("run_id"),
@@ -69,10 +70,12 @@ def run(folder: str, spec: "Dict[str, Any]") -> bool:
         last_words.discard()
         return False
     end = {"v": 1, "exit_code": None, "signal": None, "reason": None, "canceled": False, "started": start["started"]}
+    if spec.get("proof"):
+        end["proof"] = spec["proof"]
     try:
         end.update(_supervise(spec, start, signals))
     except Exception as error:  # whatever it is, the run has an end
-        processes.kill_marked(start)
+        processes.kill_marked(mark, spec.get("run_id"))
         end["reason"] = "the bootstrap failed: %s: %s" % (type(error).__name__, error)
         end["ended"] = _now()
     last_words.write(dumps(end).encode("ascii"))
@@ -188,7 +191,7 @@ class _Watch:
 
     def _family(self) -> "Set[int]":
         family = processes.descendants(os.getpid())
-        return family if self.adopting else family | processes.marked(self.start)
+        return family if self.adopting else family | processes.marked(self.start["mark"], self.start["run_id"])
 
     def _reap(self) -> None:
         try:

@@ -53,8 +53,9 @@ class Launcher:
         self.over: set[str] = set()
         self.looked = 0
 
-    def forget(self, _: object, folder: Any) -> None:
+    def forget(self, _: object, folder: Any) -> bool:
         self.let_go.append(folder.path.name)
+        return True
 
     def is_over(self, _: object, folder: Any) -> bool:
         self.looked += 1
@@ -67,7 +68,9 @@ class Waiting:
     def __init__(self, host: Any, run_id: str, limit: int = 1) -> None:
         self.folder = HostLayout(host.root).run(run_id)
         host.make_folder(self.folder.path)
-        self.target = SimpleNamespace(host=host, launcher=Launcher(), name="vm", max_concurrent_runs=limit)
+        self.target = SimpleNamespace(
+            host=host, launcher=Launcher(), name="vm", max_concurrent_runs=limit, type="localdocker"
+        )
         self.request = SimpleNamespace(run_id=run_id)
         self.state = SimpleNamespace(step=Step.PLACED)
         self.entry = SimpleNamespace(cancel_asked=False, is_there=True)
@@ -250,7 +253,7 @@ def test_it_needs_nothing_of_what_a_login_shell_would_set(tmp_path: Path) -> Non
     from amltool.tracking import travel
 
     bootstrap = travel.at(HostLayout(host.root).tracking(travel.digest(travel.files()))).bootstrap
-    words = ["ask", str(tmp_path / "turns"), str(tmp_path / "runs"), "x", "1"]
+    words = ["ask", str(tmp_path / "turns"), str(tmp_path / "runs"), "x", "1", "0"]
     command = ["/usr/bin/env", "-i", sys.executable, "-I", "-S", str(bootstrap), "turns", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert json.loads(done.stdout)["has_turn"], done.stderr

@@ -65,7 +65,7 @@ def test_half_a_spec_starts_nothing(folder: Path) -> None:
 def test_a_wrong_call_says_how_to_call_it(folder: Path) -> None:
     called = call("dance", folder)
     assert called.returncode == 2
-    assert called.stderr.startswith(b"bootstrap.py run|launch|state|cancel FOLDER")
+    assert called.stderr.startswith(b"bootstrap.py run|launch|state|cancel|end FOLDER")
 
 
 def test_a_work_folder_that_is_not_there_is_said(folder: Path) -> None:
@@ -211,7 +211,8 @@ def test_a_bootstrap_that_is_killed_while_it_starts_the_command_leaves_no_orphan
     time.sleep(0.2)
     process.kill()
     process.wait()
-    assert bootstrap.state(str(folder))["state"] == "lost"
+    mark = json.loads((folder / "start.json").read_text())["mark"]
+    assert bootstrap.state(str(folder), mark)["state"] == "lost"
     time.sleep(1.2)
     assert not (folder / "work" / "started").exists()
 
@@ -260,6 +261,39 @@ def _own_start() -> dict[str, Any]:
 
 
 @on_linux
+@pytest.mark.parametrize(
+    "forged", [{}, {"pid": 2**22 + 1}, {"pid_namespace": "pid:[1]"}, {"boot": "another"}, {"process_started": "1"}]
+)
+def test_a_start_that_a_run_made_up_ends_no_other_process(folder: Path, forged: dict[str, Any]) -> None:
+    mark = processes.LEAST_MARK + 777
+    environment = {"AMLTOOL_RUN_ID": "another-run"}
+    with subprocess.Popen(
+        ["/bin/sleep", "300"], env=environment, preexec_fn=lambda: processes.put_mark(mark)
+    ) as victim:
+        seen = processes.process(victim.pid)
+        assert seen is not None
+        start = {"pid": victim.pid, "process_started": seen.started, "mark": mark, "run_id": "another-run"}
+        (folder / "start.json").write_text(json.dumps({**_own_start(), **start, **forged}))
+        for own in (None, processes.LEAST_MARK + 1):
+            bootstrap.state(str(folder), own)
+            bootstrap.cancel(str(folder), 0.1, own)
+        alive = victim.poll()
+        victim.kill()
+    assert alive is None
+
+
+@on_linux
+def test_a_cancel_ends_a_run_that_hid_its_bootstrap(folder: Path) -> None:
+    mark = processes.LEAST_MARK + 778
+    process = background(folder, spec("sleep", "300", mark=mark))
+    start = json.loads((folder / "start.json").read_text())
+    (folder / "start.json").write_text(json.dumps({**start, "pid": os.getpid(), **_own_start()}))
+    bootstrap.cancel(str(folder), mark=mark)
+    process.wait(20)
+    assert processes.marked(mark, None) == set()
+
+
+@on_linux
 def test_a_process_that_hides_is_found_by_its_mark(folder: Path) -> None:
     hidden = (
         "import os\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
@@ -271,9 +305,10 @@ def test_a_process_that_hides_is_found_by_its_mark(folder: Path) -> None:
     while not (pid_file.exists() and pid_file.read_text()):
         time.sleep(0.01)
     pid = int(pid_file.read_text())
+    mark = json.loads((folder / "start.json").read_text())["mark"]
     process.kill()
     process.wait()
-    assert bootstrap.state(str(folder))["state"] == "lost"
+    assert bootstrap.state(str(folder), mark)["state"] == "lost"
     found = processes.process(pid)
     assert found is None or not found.is_alive
 
@@ -296,7 +331,7 @@ def test_without_the_reaper_of_orphans_they_are_found_by_their_mark(
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
     assert end_of(folder)["exit_code"] == 3
     start = json.loads((folder / "start.json").read_text())
-    assert processes.marked(start) == set()
+    assert processes.marked(start["mark"], start["run_id"]) == set()
 
 
 def interpreters() -> list[Any]:

@@ -20,11 +20,17 @@ from amltool.tracking import processes, turns
 TRACKING = Path(turns.__file__).parent
 
 
+def mark_of(run_id: str) -> int:
+    return processes.LEAST_MARK + sum(run_id.encode())
+
+
 class Line:
     """The turns of one compute target, with the folders of its runs."""
 
     def __init__(self, top: Path) -> None:
         self.folder, self.runs = top / "turns/vm", top / "runs"
+        self.alive: set[str] = set()
+        self.in_containers: set[str] = set()
 
     def place(self, run_id: str) -> Path:
         folder = self.runs / run_id
@@ -33,13 +39,22 @@ class Line:
 
     def answer(self, run_id: str, limit: int = 1) -> dict[str, Any]:
         self.place(run_id)
-        return turns.ask(str(self.folder), str(self.runs), run_id, limit)
+        mark = 0 if run_id in self.in_containers else mark_of(run_id)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(turns.processes, "marked", self.marked)
+            return turns.ask(str(self.folder), str(self.runs), run_id, limit, mark)
+
+    def marked(self, mark: int, run_id: str) -> set[int]:
+        """The processes of a run, as their mark tells."""
+        return {os.getpid()} if run_id in self.alive and mark == mark_of(run_id) else set()
 
     def has_turn(self, run_id: str, limit: int = 1) -> bool:
         return bool(self.answer(run_id, limit)["has_turn"])
 
     def start(self, run_id: str, **changes: object) -> None:
-        """As the bootstrap does; it is this process."""
+        """As the bootstrap does; it is this process, which has no mark: that is asked of `marked`."""
+        if not changes:
+            self.alive.add(run_id)
         us = processes.process(os.getpid())
         assert us is not None
         start = {
@@ -53,6 +68,7 @@ class Line:
 
     def end(self, run_id: str) -> None:
         (self.runs / run_id / "exit.json").write_text('{"exit_code": 0}')
+        self.alive.discard(run_id)
 
     def leave(self, run_id: str) -> None:
         turns.leave(str(self.folder), run_id)
@@ -76,7 +92,7 @@ def line(tmp_path: Path) -> Line:
 def test_as_many_have_their_turn_as_the_limit_says(line: Line) -> None:
     assert [line.has_turn(run_id, 2) for run_id in ("a", "b", "c")] == [True, True, False]
     assert line.answer("d", 2) == {
-        "has_turn": False, "under_way": 2, "ahead": 1, "behind": "a b c", "elsewhere": "",
+        "has_turn": False, "under_way": 2, "ahead": 1, "behind": "a b c", "elsewhere": "", "hinted": "",
     }  # fmt: skip
 
 
@@ -218,11 +234,48 @@ def test_a_damaged_file_holds_up_nobody(line: Line, content: bytes) -> None:
 
 
 def test_of_a_run_in_a_container_only_who_runs_containers_can_say_that_it_is_over(line: Line) -> None:
+    line.in_containers.add("a")
     for run_id in ("a", "b"):
         line.has_turn(run_id, 2)
     line.start("a", pid_namespace="pid:[1]", boot="of a machine in this machine")
     line.start("b")
     assert line.answer("c", 2)["elsewhere"] == "a"
+    line.end("a")
+    answer = line.answer("c", 2)
+    assert (answer["has_turn"], answer["hinted"]) == (False, "a"), "its folder is its own to write"
+
+
+@pytest.mark.parametrize("forged", ["start.json", "exit.json", "both", "gone", "folder"])
+def test_a_run_that_writes_what_it_likes_keeps_its_own_turn_only(line: Line, forged: str) -> None:
+    line.has_turn("a")
+    line.start("a")
+    turns.begun(str(line.folder), "a")
+    folder = line.runs / "a"
+    if forged in ("start.json", "both"):
+        (folder / "start.json").write_text('{"pid": 1, "boot": "another", "mark": 1024, "run_id": "b"}')
+    if forged in ("exit.json", "both"):
+        (folder / "exit.json").write_text('{"exit_code": 0}')
+    if forged == "gone":
+        (folder / "start.json").unlink()
+        line.age("a", turns.STARTING_S + 1)
+    if forged == "folder":
+        folder.rename(line.runs / "away")
+    assert not line.has_turn("b")
+    line.alive.clear()
+    assert line.has_turn("b")
+
+
+def test_turns_that_a_client_of_before_left_are_gone_on_with(line: Line) -> None:
+    line.has_turn("a")
+    kept = line.kept()
+    for name in ("mark", "begun"):
+        del kept["a"][name]
+    (line.folder / "turns.json").write_text(json.dumps(kept))
+    assert not line.has_turn("b")
+    line.start("a", pid_namespace="pid:[1]")
+    assert not line.has_turn("b")
+    line.end("a")
+    assert line.has_turn("b")
 
 
 def test_who_dies_while_it_asks_leaves_no_lock(line: Line) -> None:
@@ -240,7 +293,7 @@ def test_one_who_waits_too_long_to_ask_is_told_that_it_has_to_wait(line: Line, m
     lock = turns._locked(str(line.folder))
     assert lock is not None
     assert line.answer("b") == {
-        "has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": "",
+        "has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": "", "hinted": "",
     }  # fmt: skip
     os.close(lock)
     assert line.has_turn("b")
@@ -255,7 +308,19 @@ def test_of_many_who_ask_at_once_no_more_than_the_limit_have_their_turn(line: Li
     asking = []
     for number in range(12):
         line.place(f"r{number}")
-        words = ["-I", "-S", "-c", ask, str(TRACKING), "ask", str(line.folder), str(line.runs), f"r{number}", "3"]
+        words = [
+            "-I",
+            "-S",
+            "-c",
+            ask,
+            str(TRACKING),
+            "ask",
+            str(line.folder),
+            str(line.runs),
+            f"r{number}",
+            "3",
+            str(mark_of("r")),
+        ]
         asking.append(subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
     for each in asking:
         assert each.stdin is not None
