@@ -151,6 +151,17 @@ class SharedFolder(msgspec.Struct, frozen=True):
     at_end: list[FolderFile] | LongList = []
 
 
+class NewFiles(msgspec.Struct, frozen=True):
+    """New files that a run left outside of ``outputs/`` and ``logs/``: how many (at most `MOST_NEW_FILES`), and some of
+    their paths in its folder."""
+
+    count: int
+    examples: list[str] = []
+
+
+MOST_NEW_FILES = 5000
+
+
 class EnvironmentUsed(msgspec.Struct, frozen=True):
     """The execution environment a run used: its key, the digest of its lock, its image where it has one."""
 
@@ -226,6 +237,7 @@ class RunRecord(msgspec.Struct, frozen=True, tag_field="event", tag="run", kw_on
     shared_folder: SharedFolder | None = None
     environment: EnvironmentUsed = EnvironmentUsed()
     peak_memory: int | None = None
+    left_behind: NewFiles | None = None
     application_id: str | None = None
     rerun_of: str | None = None
     sweep_id: str | None = None

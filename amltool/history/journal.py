@@ -28,6 +28,7 @@ from amltool.run import (
     Exit,
     FolderFile,
     LongList,
+    NewFiles,
     ProjectNames,
     RunStatus,
     SharedFolder,
@@ -126,6 +127,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     artifacts: list[Artifact] | LongList = []
     omitted: list[Omission] | LongList = []
+    left_behind: NewFiles | None = None
     application_id: str | None = None
 
 

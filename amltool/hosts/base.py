@@ -114,6 +114,11 @@ class Host(Protocol):
         one that is no folder is given as an entry ``.``."""
         ...
 
+    def changed(self, folder: PurePosixPath, below: str, since: str, skipped: Sequence[str], limit: int) -> list[str]:
+        """The paths of what is no folder and changed after a file ``since`` of a folder did, below ``below`` in it,
+        as `walk` gives them; at most ``limit``. Folders whose path or name is to be ``skipped`` are not looked into."""
+        ...
+
     def open(self, folder: PurePosixPath, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a regular file below a folder for reading, following no link in any component of ``path``.
 

@@ -149,6 +149,9 @@ class LocalHost:
     def walk(self, folder: PurePosixPath, below: str = "") -> Iterator[FileOnHost]:
         return tree.walk(os.fspath(folder), below)
 
+    def changed(self, folder: PurePosixPath, below: str, since: str, skipped: Sequence[str], limit: int) -> list[str]:
+        return tree.changed(os.fspath(folder), below, since, skipped, limit)
+
     @contextlib.contextmanager
     def open(self, folder: PurePosixPath, path: str) -> Iterator[BinaryIO]:
         parts = path.split("/")

@@ -270,6 +270,17 @@ class SshHost:
         finally:
             begun.forget()
 
+    def changed(self, folder: PurePosixPath, below: str, since: str, skipped: Sequence[str], limit: int) -> list[str]:
+        """As `Host.changed`; they have at most `LARGEST_RESULT` bytes together."""
+        asked = {"path": str(folder), "below": below, "since": since, "limit": limit}
+        most = most_for(LARGEST_RESULT)
+        _, body = self._again("changed", json.dumps(list(skipped)).encode(), most=most, **asked)
+        with understood(self.name):
+            found = msgspec.convert(json.loads(body), list[str])
+            for path in found:
+                os.fsencode(path)
+        return found[:limit]
+
     @contextlib.contextmanager
     def open(self, folder: PurePosixPath, path: str) -> Iterator[BinaryIO]:
         def ask(requests: Requests) -> tuple[Requests, dict[str, Any], bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from amltool.hosts.base import FileKind, FileOnHost
@@ -25,6 +25,12 @@ def walk(top: str, below: str = "") -> Iterator[FileOnHost]:
     """
     for path, kind, *seen in there.walk(os.fsencode(top), os.fsencode(below)):
         yield FileOnHost(os.fsdecode(there.named(path)), FileKind(kind), *seen)
+
+
+def changed(top: str, below: str, since: str, skipped: Sequence[str], limit: int) -> list[str]:
+    """As `Host.changed`."""
+    found = there.changed(os.fsencode(top), os.fsencode(below), os.fsencode(since), tuple(skipped), limit)
+    return [os.fsdecode(there.named(path)) for path in found]
 
 
 def remove(path: str) -> None:

@@ -55,11 +55,13 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """What was collected of a run, in order of path; ``tracked`` is what its script logged."""
+    """What was collected of a run, in order of path; ``tracked`` is what its script logged, ``linked`` the files below
+    ``work`` that were kept through a link."""
 
     artifacts: list[Artifact]
     omitted: list[Omission]
     tracked: Tracked
+    linked: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -128,6 +130,7 @@ class _Taking(msgspec.Struct):
     in_run: Seen
     kept: dict[str, Kept] = field(default_factory=dict)
     omitted: dict[str, tuple[int | None, str]] = field(default_factory=dict)
+    linked: set[str] = field(default_factory=set)
 
     def walk(self) -> dict[str, FileOnHost]:
         """Everything but folders under the two folders that are collected."""
@@ -155,6 +158,7 @@ class _Taking(msgspec.Struct):
                 self.omit(path, None, link.reason)
             else:
                 wanted[path] = _Wanted(link.inside)
+                self.linked.add(link.inside.removeprefix(f"{self.folder.work.name}/"))
         for path, entry in entries.items():
             if entry.kind is FileKind.OTHER:
                 self.omit(path, None, TOO_DEEP if entry.path.count("/") >= DEEPEST - 1 else _odd(entry.mode))
@@ -250,6 +254,7 @@ class _Taking(msgspec.Struct):
             sorted(artifacts, key=lambda artifact: artifact.path),
             sorted(omitted, key=lambda omission: omission.path),
             self.tracked(),
+            frozenset(self.linked),
         )
 
     def place(self, path: str) -> PurePosixPath:

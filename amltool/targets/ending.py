@@ -24,6 +24,8 @@ from amltool.targets.variables import SHARE_VARIABLE
 if TYPE_CHECKING:
     from amltool.stores.base import ArtifactStore
 
+MOST_SAID = 20
+
 
 def forget(run: Drive) -> None:
     """Remove what the launcher of a run left whose end is in the journal, and give up its turn; may take a while.
@@ -44,17 +46,18 @@ def forget(run: Drive) -> None:
 def collect_run(run: Drive) -> None:
     """Collect outputs, logs, console and metrics into the artifact store, and write down what was found."""
     from amltool.targets.collecting import Seen, as_record_list, collect
+    from amltool.targets.new_files import changed_files, new_files, say_new_files
 
     run.enter(RunStatus.FINALIZING)
     request, target, store = run.request, run.target, run.open_store()
-    logs_before = _logs_before(run)
-    at_end = share_at_end(run)
+    before = _files_before(run)
+    at_end, changed = share_at_end(run), changed_files(run)
     found = collect(
         target.host,
         run.folder,
         store,
         max_artifact_size=request.max_artifact_size,
-        unchanged=logs_before,
+        unchanged={path: blob for path, blob in before.items() if path.startswith("logs/")},
         progress=lambda size: run.watcher.progress("collecting", size, None),
         in_run=Seen(target.folder_in_run(run.folder).path, target.share_in_run),
     )
@@ -67,6 +70,7 @@ def collect_run(run: Drive) -> None:
             at_end=as_record_list(at_end.result(), store, "shared_folder_at_end.json"),
         )
     artifacts = [*found.artifacts, *_environment_lock(run, store)]
+    left = new_files(changed.result(), before, found.linked)
     store.flush()
     run.done(
         Step.COLLECTED,
@@ -77,16 +81,21 @@ def collect_run(run: Drive) -> None:
         parameters=found.tracked.parameters,
         tags=found.tracked.tags,
         shared_folder=shared,
+        left_behind=left,
     )
-    for omission in found.omitted:
+    if left is not None:
+        say_new_files(run, left)
+    if len(found.omitted) > MOST_SAID:
+        run.watcher.say(f"{len(found.omitted):,} files were not collected; the first {MOST_SAID}:")
+    for omission in found.omitted[:MOST_SAID]:
         where = f"; it lies in {omission.place}" if omission.place else ""
         run.watcher.say(f"{omission.path} was not collected: {omission.reason}{where}.")
 
 
-def _logs_before(run: Drive) -> dict[str, str]:
-    """The blob of each file that lay in ``logs/`` before the run; none are known where the snapshot is gone."""
+def _files_before(run: Drive) -> dict[str, str]:
+    """The blob of each file that was there before the run; none are known where the snapshot is gone."""
     try:
-        return {file.path: file.object_id for file in run.snapshot().files if file.path.startswith("logs/")}
+        return {file.path: file.object_id for file in run.snapshot().files}
     except (UserError, GitError):
         return {}
 

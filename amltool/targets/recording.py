@@ -57,6 +57,7 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
         shared_folder=state.shared_folder,
         environment=state.environment,
         peak_memory=state.end.peak_memory,
+        left_behind=state.left_behind,
         application_id=state.application_id,
         rerun_of=request.rerun_of,
         sweep_id=request.sweep_id,

@@ -115,6 +115,20 @@ class FakeHost:
         for path in sorted(found, key=lambda path: path.parts):
             yield self._seen(str(path), self._nodes[folder / path])
 
+    def changed(self, folder: PurePosixPath, below: str, since: str, skipped: Sequence[str], limit: int) -> list[str]:
+        begun = self._nodes.get(folder / since)
+        found = []
+        for seen in self.walk(folder, below):
+            parts = PurePosixPath(seen.path)
+            is_skipped = any(str(above) in skipped or above.name in skipped for above in parts.parents)
+            if (
+                seen.kind is not FileKind.FOLDER
+                and not is_skipped
+                and seen.ctime_ns >= (begun.mtime_ns if begun else 0)
+            ):
+                found.append(seen.path)
+        return found[:limit]
+
     @contextmanager
     def open(self, folder: PurePosixPath, path: str) -> Iterator[BinaryIO]:
         parts = path.split("/")
@@ -314,6 +328,17 @@ class HostContract:
         self.plant_link(host, place / "run" / "work", str(place / "victim"))
         assert [(file.path, file.kind) for file in host.walk(place / "run", "work/outputs")] == [(".", FileKind.LINK)]
         assert list(host.walk(place / "run", "nothing/outputs")) == []
+
+    def test_what_changed_is_told_without_what_was_there(self, host: Host, place: PurePosixPath) -> None:
+        host.write(place / "work" / "old", b"x")
+        time.sleep(0.02)  # a file system may have no finer clock
+        host.write(place / "start.json", b"{}")
+        for name in ("new", "data/new", "outputs/new", "data/__pycache__/new", "deep/outputs/new"):
+            host.write(place / "work" / name, b"x")
+        skipped = ["outputs", "__pycache__"]
+        assert host.changed(place, "work", "start.json", skipped, 9) == ["data/new", "new"]
+        assert host.changed(place, "work", "start.json", skipped, 1) == ["data/new"]
+        assert host.changed(place, "nothing", "start.json", skipped, 9) == []
 
     def test_a_file_is_opened_below_a_folder(self, host: Host, place: PurePosixPath) -> None:
         host.write(place / "a" / "b" / "c", b"content")

@@ -16,6 +16,7 @@ from amltool.hosts.there.running import TooMuchError, heard
 from amltool.hosts.there.soon import read_soon
 from amltool.hosts.there.tree import (
     FILE_FLAGS,
+    changed,
     check_regular,
     named,
     open_below,
@@ -109,6 +110,10 @@ class Operations:
                 found, length = [], 0
         answer.part(json.dumps(found).encode())
         answer.end(b"[]")  # what is in an end may come in pieces
+
+    def changed(self, answer: Answer, body: bytes, path: str, below: str, since: str, limit: int) -> None:
+        skipped = tuple(json.loads(body.decode()))
+        answer.end(json.dumps(changed(named(path), named(below), named(since), skipped, limit)).encode())
 
     def open(self, answer: Answer, body: bytes, folder: str, path: str, size: int) -> None:
         """A small file comes with the answer; a larger one stays open."""

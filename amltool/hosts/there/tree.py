@@ -5,6 +5,7 @@ whatever the locale is.
 """
 
 import errno
+import itertools
 import os
 import stat
 from typing import Any, Iterator, List, Optional, Tuple
@@ -13,6 +14,7 @@ FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 DEEPEST = 100
 """Folders below each other that are looked into: each is held open."""
+MOST_LOOKED_AT = 100000
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 
 
@@ -79,8 +81,9 @@ def open_below(folder: bytes, path: bytes) -> int:
         os.close(within)
 
 
-def walk(top: bytes, below: bytes = b"") -> Iterator[List[Any]]:
+def walk(top: bytes, below: bytes = b"", skipped: "Tuple[str, ...]" = ()) -> Iterator[List[Any]]:
     """Everything below a folder: path, kind, size, mtime_ns, mode, inode, ctime_ns. See amltool.hosts.tree.walk.
+    Folders whose path or name is to be ``skipped`` are not looked into.
 
     Each folder is opened from the one above it, so that no name that changes meanwhile leads anywhere else.
     """
@@ -98,15 +101,31 @@ def walk(top: bytes, below: bytes = b"") -> Iterator[List[Any]]:
             if not found:
                 os.close(above.pop()[0])
                 continue
-            inner = opened_folder(name, within) if found[1] == "folder" and len(above) < DEEPEST else None
-            if inner is None and found[1] == "folder":
-                found[1] = "other"
+            inner = None  # type: Optional[int]
+            if found[1] == "folder" and found[0] not in skipped and shown(name) not in skipped:
+                inner = opened_folder(name, within) if len(above) < DEEPEST else None
+                found[1] = "other" if inner is None else "folder"
             yield found
             if inner is not None:
                 above.append((inner, entries(inner, found[0] + "/")))
     finally:
         for within, _ in above:
             os.close(within)
+
+
+def changed(top: bytes, below: bytes, since: bytes, skipped: "Tuple[str, ...]", limit: int) -> List[str]:
+    """What below a folder is no folder and changed since a file of ``top`` did; no more than ``limit`` paths."""
+    try:
+        begun = os.stat(os.path.join(top, since), follow_symlinks=False).st_ctime_ns
+    except OSError:
+        begun = 0
+    found = []
+    for entry in itertools.islice(walk(top, below, skipped), MOST_LOOKED_AT):
+        if entry[1] != "folder" and entry[0] != "." and entry[6] >= begun:
+            found.append(str(entry[0]))
+            if len(found) == limit:
+                break
+    return found
 
 
 def entered(top: bytes, below: bytes) -> "Tuple[Optional[List[Any]], Optional[int]]":
