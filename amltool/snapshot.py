@@ -51,6 +51,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ignore_file: str | None = None
     large_files: dict[str, LargeFileContent] = {}
     object_folders: tuple[str, ...] = ()
+    submodules: tuple[tuple[str, str], ...] = ()
+    """The Git folder of each submodule and its commit: what has to be kept there."""
 
     @property
     def size(self) -> int:

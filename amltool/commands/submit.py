@@ -110,7 +110,7 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     request, target = _request(opened, wanted, snapshot, watcher)
     for notice in notices:
         watcher.say(notice)
-    entry = _add_to_journal(opened, request)
+    entry = _add_to_journal(opened, request, snapshot)
     if wanted.lock is not None:
         entry.keep(LOCK_FILE, wanted.lock)
     if not detach:
@@ -118,13 +118,13 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     return start(opened, entry, watcher, snapshot, target, detach=detach)
 
 
-def _add_to_journal(opened: Opened, request: RunRequest) -> JournalEntry:
+def _add_to_journal(opened: Opened, request: RunRequest, snapshot: Snapshot) -> JournalEntry:
     """Write a run down and keep its snapshot, both at once: from then on nothing takes it away.
 
     Raises:
         UserError: one of them cannot be done; nothing is left of the run.
     """
-    keeping = Beside(lambda: _keep(opened.git, request))
+    keeping = Beside(lambda: _keep(opened.git, request, snapshot))
     try:
         entry = opened.journal.add(request)
     finally:
@@ -137,9 +137,11 @@ def _add_to_journal(opened: Opened, request: RunRequest) -> JournalEntry:
     return entry
 
 
-def _keep(git: Git, request: RunRequest) -> None:
+def _keep(git: Git, request: RunRequest, snapshot: Snapshot) -> None:
     from amltool.git.notes import keep_for_run
 
+    for folder, commit in snapshot.submodules:
+        keep_for_run(Git.of_submodule(Path(folder)), commit, commit)
     base = request.base_commit if request.dirty else request.commit
     keep_for_run(git, request.commit, base)
 

@@ -89,6 +89,14 @@ class Git:
         self.common_dir = common_dir
         self.head = head
         self._reader: ObjectReader | None = None
+        self._options: tuple[str, ...] = ()
+
+    @classmethod
+    def of_submodule(cls, common_dir: Path) -> Git:
+        """The repository of a submodule by its Git folder, also where no work tree is checked out of it any more."""
+        made = cls(common_dir, common_dir, common_dir, None)
+        made._options = (f"--git-dir={common_dir}", f"--work-tree={common_dir}")  # noqa: SLF001 - of its own class
+        return made
 
     @classmethod
     def at(cls, folder: Path) -> Git:
@@ -161,7 +169,7 @@ class Git:
         """Start git without waiting, so that several can work at once; collect with ``communicate``."""
         options = OWN_INDEX if environment and "GIT_INDEX_FILE" in environment else ()
         return subprocess.Popen(
-            ["git", *options, *arguments],
+            ["git", *self._options, *options, *arguments],
             cwd=self.top,
             env=scrubbed_environment(environment),
             stdin=subprocess.DEVNULL if stdin is None else stdin,
@@ -201,7 +209,7 @@ class Git:
 
     def _start_reader(self, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            ["git", "cat-file", "--batch"],
+            ["git", *self._options, "cat-file", "--batch"],
             cwd=self.top,
             env=scrubbed_environment(environment),
             stdin=subprocess.PIPE,

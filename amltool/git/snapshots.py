@@ -125,6 +125,7 @@ def complete(git: Git, commit: str, base: str, found: Survey, files: Sequence[Sn
         ignore_file=found.ignore_file.name if found.ignore_file else None,
         large_files=contents,
         object_folders=folders,
+        submodules=tuple((str(Path(module.objects).parent), module.commit) for module in modules),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,13 +15,14 @@ from amltool.snapshot import SUBMODULE_MODE, SnapshotFile
 
 
 class Submodule(msgspec.Struct, frozen=True):
-    """A submodule at one commit: the repository's own Git folder, that of its objects, and its files.
+    """A submodule at one commit: the repository's own Git folder, that of its objects, the commit, and its files.
 
     Paths begin with that of the submodule.
     """
 
     git_dir: str
     objects: str
+    commit: str
     files: tuple[SnapshotFile, ...]
 
     @property
@@ -35,10 +37,11 @@ def find_submodule(git: Git, root: str, path: str, commit: str) -> Submodule | N
             files = list_tree(git, commit, "", git_dir=str(git_dir))
         except UserError:
             continue
-        objects = git.text(f"--git-dir={git_dir}", "rev-parse", "--git-path", "objects")
+        objects = git.text(f"--git-dir={git_dir}", "--work-tree=.", "rev-parse", "--git-path", "objects")
         return Submodule(
             str(git_dir),
             os.path.abspath(git.top / objects),  # noqa: PTH100 - links stay as Git names them
+            commit,
             tuple(SnapshotFile(f"{path}/{each.path}", each.mode, each.object_id, each.size) for each in files),
         )
     return None
@@ -50,7 +53,21 @@ def checked_out(git: Git, root: str, path: str) -> str | None:
     return stdout.decode().strip() if exit_code == 0 else None
 
 
-def _places(git: Git, root: str, path: str) -> list[Path]:
-    """Where a submodule's repository may lie: in its folder, or where Git keeps it while it is not checked out."""
+def _places(git: Git, root: str, path: str) -> Iterator[Path]:
+    """Where a submodule's repository may lie: in its folder, or where Git keeps it while it is not checked out.
+
+    There it lies by the name that it once had, which may be another than its path now.
+    """
     places = (git.top / root / path / ".git", git.common_dir / "modules" / root / path)
-    return [place for place in places if place.exists()]
+    yield from (place for place in places if place.exists())
+    for folder in dict.fromkeys((git.common_dir, git.git_dir)):
+        yield from (place for place in _repositories_below(folder / "modules") if place not in places)
+
+
+def _repositories_below(folder: Path) -> Iterator[Path]:
+    """The repositories that Git keeps below a folder; the name of a submodule may have slashes."""
+    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (place / "HEAD").is_file() and (place / "objects").is_dir():
+            yield place
+        elif place.is_dir() and not place.is_symlink():
+            yield from _repositories_below(place)

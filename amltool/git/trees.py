@@ -20,7 +20,8 @@ def list_tree(
     Raises:
         UserError: the commit has no such folder, or its trees are not in this clone.
     """
-    where = (f"--git-dir={git_dir}",) if git_dir else ()
+    # a work tree that is named counts, not that of its configuration, which may be gone
+    where = (f"--git-dir={git_dir}", "--work-tree=.") if git_dir else ()
     name = f"{commit}:{root}" if root else f"{commit}^{{tree}}"
     exit_code, content, _ = git.ask(*where, "ls-tree", "-r", "-l", "-z", "--full-tree", name)
     if exit_code == 0:
