@@ -12,7 +12,7 @@ from amltool.errors import UserError
 from amltool.files import no_space
 from amltool.git.snapshots import complete
 from amltool.git.survey import survey
-from amltool.layout import FETCH_HISTORY, RunFolder
+from amltool.layout import FETCH_HISTORY, HostLayout
 from amltool.run import Run
 from amltool.snapshot import Snapshot
 from amltool.targets.placing import place_here
@@ -52,9 +52,9 @@ def restore(opened: Opened, run: Run, folder: Path) -> int:
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:100]}.", dir=folder.parent))
     except OSError as error:
         raise no_space(error, folder.parent) from error
-    made = RunFolder(PurePosixPath(beside))
+    made = HostLayout(PurePosixPath(beside)).run(run.run_id)
     try:
-        place_here(opened.git, made, snapshot)
+        place_here(opened.git, made, snapshot, is_run=False)
         with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
         Path(made.work).rename(folder)

@@ -95,7 +95,7 @@ class Git:
     def of_submodule(cls, common_dir: Path) -> Git:
         """The repository of a submodule by its Git folder, also where no work tree is checked out of it any more."""
         made = cls(common_dir, common_dir, common_dir, None)
-        made._options = (f"--git-dir={common_dir}", f"--work-tree={common_dir}")  # noqa: SLF001 - of its own class
+        made._options = (f"--git-dir={common_dir}", f"--work-tree={common_dir}")
         return made
 
     @classmethod

@@ -77,9 +77,15 @@ def make_place_here(host: Host, prefix: str) -> Callable[[Git, RunFolder, Snapsh
 
 
 def place_here(
-    git: Git, folder: RunFolder, snapshot: Snapshot, on_written: OnWritten | None = None, taken: Taken | None = None
+    git: Git,
+    folder: RunFolder,
+    snapshot: Snapshot,
+    on_written: OnWritten | None = None,
+    taken: Taken | None = None,
+    *,
+    is_run: bool = True,
 ) -> Placing:
-    """Place a snapshot on this machine, straight from this clone's objects.
+    """Place a snapshot on this machine, straight from this clone's objects; the folders a run needs only for a run.
 
     Raises:
         UserError: the disk is full, an object is missing or damaged, or two names clash on this file system.
@@ -96,7 +102,8 @@ def place_here(
             except OddError:
                 opened = renew_work(root, folder.run_id, opened)
                 done = place(opened.work, opened.placed, files, command, large_files, on_written)
-            taken_name = make_folders(opened.work, (folder.outputs.name, folder.logs.name))
+            needed = (folder.outputs.name, folder.logs.name) if is_run else ()
+            taken_name = make_folders(opened.work, needed)
             if taken_name is not None:
                 raise UserError(
                     f"The snapshot holds a file named {taken_name}, where the run needs a folder.", "Rename it."

@@ -207,6 +207,7 @@ def test_restore_never_writes_over_work(project: Path, tmp_path: Path) -> None:
     amltool(project, "restore", "@", f"--to={tmp_path / 'back'}")
     assert (tmp_path / "back/train.py").read_text() == SCRIPT
     assert (tmp_path / "back/docs/readme.md").read_text() == "r"
+    assert not (tmp_path / "back/outputs").exists(), "only a run needs that"
 
 
 @pytest.fixture
