@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -121,6 +121,14 @@ def survey(
     return _survey(below, source_directory, profile, status, hidden, on_disk=commit is None)
 
 
+def _slashes(path: str) -> Iterator[int]:
+    """The places of the slashes in a path, from the innermost."""
+    end = path.rfind("/")
+    while end > 0:
+        yield end
+        end = path.rfind("/", 0, end)
+
+
 class _Below:
     """The files of a commit, and what differs from them."""
 
@@ -159,7 +167,21 @@ class _Below:
                 sizes.pop(path, None)
             else:
                 sizes[path] = in_index.get(path, change.size)
+        self._make_room(sizes)
         return sizes
+
+    def _make_room(self, sizes: dict[str, int]) -> None:
+        """Take out what a new file stands in the place of: Git says nothing of a hidden file below it."""
+        new = [path for path in self.changes if path in sizes and path not in self.by_path]
+        if not new:
+            return
+        folders = {path[:end] for path in sizes for end in _slashes(path)}
+        for path in new:
+            if path in folders:
+                for inner in [each for each in sizes if each.startswith(f"{path}/")]:
+                    del sizes[inner]
+            for end in _slashes(path):
+                sizes.pop(path[:end], None)
 
     def submodules(self) -> dict[str, str]:
         """The commits that submodules are at; what is checked out counts where it is not that of the index."""
