@@ -6,7 +6,7 @@ One engine for the hook, ``check``, ``submit`` and CI: the same answer everywher
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from heapq import nlargest
 from operator import attrgetter, itemgetter
@@ -123,8 +123,30 @@ def format_size(size: int) -> str:
     return f"{size} byte{'' if size == 1 else 's'}"
 
 
-def weigh(files: Iterable[tuple[str, int]]) -> Weight:
-    """Weigh the files of a snapshot, given as (path with ``/``, bytes), in one pass."""
+class Spare(msgspec.Struct, frozen=True):
+    """The parts of a snapshot that a run may do without, for advice; ``elsewhere`` are folders of submodules."""
+
+    weight: Weight
+    elsewhere: tuple[str, ...] = ()
+
+    def is_elsewhere(self, path: str) -> bool:
+        """Whether another repository has a path: taking it out of this one's index is no use."""
+        return any(path == folder or path.startswith(f"{folder}/") for folder in self.elsewhere)
+
+
+def weigh_spare(sizes: Mapping[str, int], needed: Collection[str], elsewhere: Iterable[str] = ()) -> Spare:
+    """What is left of a snapshot without the files and folders that a run needs, and without folders that hold any."""
+    tops = {path for path in needed if "/" not in path}
+    spare = [(path, size) for path, size in sizes.items() if path not in needed and path.partition("/")[0] not in tops]
+    holding = {path[:end] for path in needed for end, letter in enumerate(path) if letter == "/"}
+    return Spare(weigh(spare, holding), tuple(elsewhere))
+
+
+def weigh(files: Iterable[tuple[str, int]], unlisted: Collection[str] = ()) -> Weight:
+    """Weigh the files of a snapshot, given as (path with ``/``, bytes), in one pass.
+
+    The folders ``unlisted`` are not listed as heavy.
+    """
     entries = list(files)
     direct: dict[str, list[int]] = {}
     last, sums = None, [0, 0]
@@ -134,7 +156,8 @@ def weigh(files: Iterable[tuple[str, int]]) -> Weight:
             last, sums = above, direct.setdefault(above, [0, 0])
         sums[0] += size
         sums[1] += 1
-    folders = _innermost(_with_all_they_hold(direct))
+    totals = _with_all_they_hold(direct)
+    folders = _innermost({folder: sums for folder, sums in totals.items() if folder not in unlisted})
     return Weight(
         size=sum(size for size, _ in direct.values()),
         files=len(entries),
@@ -169,19 +192,23 @@ def _innermost(totals: dict[str, list[int]]) -> list[Entry]:
     ]
 
 
-def judge(weight: Weight, limits: Limits, where: str, ignore_file: str | None = None) -> tuple[Problem, ...]:
+def judge(
+    weight: Weight, limits: Limits, where: str, ignore_file: str | None = None, spare: Spare | None = None
+) -> tuple[Problem, ...]:
     """Every limit that a snapshot passes: size first, then files, as the ancestor.
 
-    ``where`` is the snapshot's root as the user knows it; ``ignore_file`` the name of the one that rules. The
-    messages begin with the ancestor's sentences (WORKBENCH 4.1 and 4.2), without its rows of 68 ``=``.
+    ``where`` is the snapshot's root as the user knows it; ``ignore_file`` the name of the one that rules; ``spare``
+    what the advice may name (everything, by default). The messages begin with the ancestor's sentences (WORKBENCH 4.1
+    and 4.2), without its rows of 68 ``=``.
     """
     problems: list[Problem] = []
+    spare = spare or Spare(weight)
     if weight.size > limits.max_size:
-        problems.append(_too_heavy(weight, limits, where, ignore_file))
+        problems.append(_too_heavy(weight, limits, where, ignore_file, spare))
     elif weight.size > limits.warn_size:
         problems.append(_heavy(weight, limits, ignore_file))
     if limits.max_files is not None and weight.files > limits.max_files:
-        problems.append(_too_many(weight, limits.max_files, where, ignore_file))
+        problems.append(_too_many(weight, limits.max_files, where, ignore_file, spare))
     return tuple(problems)
 
 
@@ -195,7 +222,7 @@ def require_within(problems: Sequence[Problem]) -> None:
         raise LimitsExceededError(problems)
 
 
-def _too_heavy(weight: Weight, limits: Limits, where: str, ignore_file: str | None) -> Problem:
+def _too_heavy(weight: Weight, limits: Limits, where: str, ignore_file: str | None, spare: Spare) -> Problem:
     excess = weight.size - limits.max_size
     if limits.profile is Profile.WORKBENCH:
         said = (
@@ -209,9 +236,9 @@ def _too_heavy(weight: Weight, limits: Limits, where: str, ignore_file: str | No
             f"Your total snapshot size exceeds the limit of {limits.max_size / MB} MB.\n{LARGE_FILES_PAGE}"
         )
     facts = f"It weighs {format_size(weight.size)} in {_counted(weight.files)}, {format_size(excess)} too much."
-    culprits = _enough(weight.heaviest_files, excess, by_size=True, nearest=False)
+    culprits = _enough(spare.weight.heaviest_files, excess, by_size=True, nearest=False)
     if sum(entry.size for entry in culprits) < excess:
-        culprits = _enough(weight.heaviest_folders, excess, by_size=True, nearest=True) or culprits
+        culprits = _enough(spare.weight.heaviest_folders, excess, by_size=True, nearest=True) or culprits
     message = "\n\n".join(
         (
             said,
@@ -223,7 +250,7 @@ def _too_heavy(weight: Weight, limits: Limits, where: str, ignore_file: str | No
     raised = f'max_size = "{-(-weight.size // MB)} MB"'
     if limits.profile is Profile.WORKBENCH and weight.size <= Limits.of(Profile.SDK).max_size:
         raised += ', or profile = "sdk" (300 MB)'
-    return Problem("size", Level.ERROR, message, _remedies(culprits, where, ignore_file, raised))
+    return Problem("size", Level.ERROR, message, _remedies(culprits, where, ignore_file, raised, spare))
 
 
 def _heavy(weight: Weight, limits: Limits, ignore_file: str | None) -> Problem:
@@ -238,20 +265,20 @@ def _heavy(weight: Weight, limits: Limits, ignore_file: str | None) -> Problem:
     )
 
 
-def _too_many(weight: Weight, max_files: int, where: str, ignore_file: str | None) -> Problem:
+def _too_many(weight: Weight, max_files: int, where: str, ignore_file: str | None, spare: Spare) -> Problem:
     excess = weight.files - max_files
     said = (
         f"While attempting to take snapshot of {safe_text(where)}\nYour project exceeds the file limit of {max_files}."
     )
     facts = f"It has {_counted(weight.files)}, {excess:,} too many."
     table = _table("The folders with the most files:", weight.fullest_folders, by_size=False)
-    culprits = _enough(weight.fullest_folders, excess, by_size=False, nearest=True)
+    culprits = _enough(spare.weight.fullest_folders, excess, by_size=False, nearest=True)
     raised = f"max_files = {weight.files}"
     return Problem(
         "files",
         Level.ERROR,
         "\n\n".join((said, facts, *table)),
-        _remedies(culprits, where, ignore_file, raised),
+        _remedies(culprits, where, ignore_file, raised, spare),
     )
 
 
@@ -285,16 +312,28 @@ def _counted(files: int) -> str:
     return f"{files:,} file{'' if files == 1 else 's'}"
 
 
-def _remedies(culprits: Sequence[Entry], where: str, ignore_file: str | None, raised: str) -> str:
+def ignore_files_to_change(ignore_file: str | None) -> str:
+    """The ignore files that get the line of a file which Git is to forget, where ``ignore_file`` rules.
+
+    ``.gitignore`` among them, always: what is in ``.amlignore`` alone is committed again by the next ``git add -A``.
+    """
+    return ".gitignore and .amlignore" if ignore_file == ".amlignore" else ".gitignore"
+
+
+def _remedies(culprits: Sequence[Entry], where: str, ignore_file: str | None, raised: str, spare: Spare) -> str:
     lines = [f"     {ignore_line(entry.path, folder=entry.is_folder)}" for entry in culprits]
-    leave_out = f"  1. Leave out what a run does not need: add to {ignore_file or '.amlignore'}"
+    files = ignore_files_to_change(ignore_file)
+    leave_out = f"  1. Leave out what a run does not need: add to {files}"
+    tracked = [entry.path for entry in culprits if not spare.is_elsewhere(entry.path)]
     if lines:
-        leave_out += (
-            "\n\n" + "\n".join(lines) + "\n\n     and, so that Git keeps them out of later commits too, in "
-            f"{shown(where)}\n\n     {untrack_command([entry.path for entry in culprits])}\n"
-        )
+        leave_out += "\n\n" + "\n".join(lines) + "\n"
     else:
         leave_out += " the files and folders that it can do without."
+    if tracked:
+        leave_out += (
+            f"\n     and, so that Git keeps them out of later commits too, in {shown(where)}\n\n"
+            f"     {untrack_command(tracked)}\n"
+        )
     return "\n".join(
         (
             "Do one of these:",

@@ -134,7 +134,8 @@ class TestOffendersAndRemedies:
 
     def test_the_ruling_ignore_file_is_the_one_to_add_to(self) -> None:
         assert "add to .gitignore" in problems_of(("a", 301 * MB), ignore_file=".gitignore")[0].remedy
-        assert "add to .amlignore" in problems_of(("a", 301 * MB), ignore_file=None)[0].remedy
+        assert "add to .gitignore\n" in problems_of(("a", 301 * MB), ignore_file=None)[0].remedy
+        assert "add to .gitignore and .amlignore\n" in problems_of(("a", 301 * MB), ignore_file=".amlignore")[0].remedy
 
     def test_under_the_workbench_profile_git_has_to_forget_the_file(self) -> None:
         (problem,) = problems_of(("a", 30 * MB), limits=WORKBENCH)

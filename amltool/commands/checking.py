@@ -8,7 +8,7 @@ from typing import Any
 from amltool.artifact import Artifact
 from amltool.commands.checks.together import problems_and_notes, seen
 from amltool.commands.opening import Opened
-from amltool.commands.weighing import weigh_and_judge
+from amltool.commands.weighing import weigh_and_judge, weighed
 from amltool.git.survey import survey, survey_index
 from amltool.git.trees import commit_named
 from amltool.history import checking as history_checking
@@ -29,13 +29,13 @@ def check(opened: Opened, *, commit: str | None = None, staged: bool = False, pa
         found = survey_index(opened.git, opened.prefix, opened.profile)
     else:
         found = survey(opened.git, opened.prefix, ".", opened.profile, resolved, needs_commit=False)
-    limits = opened.project.settings.limits
-    weight, problems = weigh_and_judge(found.sizes, limits, opened.project.root, found.ignore_file)
+    settings = opened.project.settings
+    limits = settings.limits
+    weight, problems = weigh_and_judge(weighed(found, opened.project.root, settings.script), limits)
     others, notes = problems_and_notes(seen(opened, found, staged=staged, commit=resolved))
-    name = found.ignore_file.name if found.ignore_file else None
     listed = sorted(found.sizes) if paths else None
     return {
-        **report(weight, limits, name, [*problems, *found.notices, *others], listed),
+        **report(weight, limits, found.ignore_file_name, [*problems, *found.notices, *others], listed),
         "notes": [*notes, *found.notes],
     }
 

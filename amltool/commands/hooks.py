@@ -158,13 +158,13 @@ def _weighed(subject: Subject) -> tuple[Weight, list[Problem]]:
     """What a snapshot weighs, and what the limits say of it and of its single files."""
     from amltool.commands.checks.limits import file_problems
     from amltool.commands.checks.subject import select_snapshot
-    from amltool.commands.weighing import weigh_and_judge
+    from amltool.commands.weighing import weigh_and_judge, weighed
 
     settings = subject.settings
     selected = select_snapshot(subject, settings.limits.profile)
-    weight, problems = weigh_and_judge(selected.sizes, settings.limits, subject.root, selected.ignore_file)
-    name = selected.ignore_file.name if selected.ignore_file else None
-    return weight, [*problems, *file_problems(selected.sizes, settings.max_file_size, name), *selected.notices]
+    weight, problems = weigh_and_judge(weighed(selected, subject.root, settings.script), settings.limits)
+    of_files = file_problems(selected.sizes, settings.max_file_size, selected.ignore_file_name)
+    return weight, [*problems, *of_files, *selected.notices]
 
 
 def _others(subject: Subject) -> list[Problem]:

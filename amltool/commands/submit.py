@@ -17,7 +17,7 @@ from amltool.commands.driving import drive_in_background, finish, hand_over, pre
 from amltool.commands.inputs import profile_of, recorded, say_changed_target, variables_of
 from amltool.commands.opening import Opened
 from amltool.commands.storing import ready_store, store_address
-from amltool.commands.weighing import refuse_over_limits
+from amltool.commands.weighing import refuse_over_limits, weighed
 from amltool.configuration.choosing import Chosen, choose
 from amltool.configuration.compute import ComputeTarget, effect_of, read_compute, write_compute
 from amltool.configuration.folder import FOLDER, Files, working_files
@@ -199,13 +199,14 @@ def take_snapshot(opened: Opened, wanted: Submission, moment: Moment) -> tuple[S
         raise _not_clean(found)
     found.refuse()
     notices: list[str] = []
-    refuse_over_limits(found.sizes, settings.limits, opened.project.root, found.ignore_file, notices.append)
+    what = weighed(found, opened.project.root, wanted.script or settings.script)
+    refuse_over_limits(what, settings.limits, notices.append)
     moment.watch(posixpath.join(found.prefix, change.path) for change in found.changes)
     snapshot = take(git, found)
     if snapshot.size != sum(found.sizes.values()):
         sizes = {file.path: file.size for file in snapshot.files}
         sizes.update({path: large.size for path, large in snapshot.large_files.items()})
-        refuse_over_limits(sizes, settings.limits, opened.project.root, found.ignore_file, lambda _: None)
+        refuse_over_limits(msgspec.structs.replace(what, sizes=sizes), settings.limits, lambda _: None)
     notices += (f"{each.message} {each.remedy}" for each in found.notices)
     notices += (f"{shown(path)} was written meanwhile: the snapshot has what was read." for path in moment.written)
     if snapshot.dirty:

@@ -57,6 +57,10 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
         return self.contents.ignore_file
 
     @property
+    def ignore_file_name(self) -> str | None:
+        return None if self.ignore_file is None else self.ignore_file.name
+
+    @property
     def submodules(self) -> dict[str, Submodule]:
         return self.contents.submodules
 

@@ -52,19 +52,20 @@ class Report(msgspec.Struct, frozen=True):
 
 def check_limits(subject: Subject, options: Options) -> Report:
     """What the snapshot weighs, in all and file by file."""
-    from amltool.limits import format_size, judge, report, weigh
+    from amltool.commands.weighing import weigh_and_judge, weighed
+    from amltool.limits import format_size, report
 
     limits, max_file_size = _limits(subject, options)
     selected = select_snapshot(subject, limits.profile)
-    weight = weigh(selected.sizes.items())
-    name = selected.ignore_file.name if selected.ignore_file else None
-    problems = [*judge(weight, limits, str(subject.root), name), *_without_ignore(selected.notices)]
+    name = selected.ignore_file_name
+    weight, of_limits = weigh_and_judge(weighed(selected, subject.root, subject.settings.script), limits)
+    problems = [*of_limits, *_without_ignore(selected.notices)]
     if max_file_size is not None:
         from amltool.commands.checks.limits import file_problems
 
         problems += file_problems(selected.sizes, max_file_size, name)
     notes: tuple[str, ...] = ()
-    if not problems:
+    if not of_limits and not any(problem.level is Level.ERROR for problem in problems):
         files = f"{weight.files:,}" + (f" of at most {limits.max_files:,}" if limits.max_files is not None else "")
         notes = (f"The snapshot: {format_size(weight.size)} of at most {format_size(limits.max_size)}, {files} files.",)
     elif _is_limited(options) and any(problem.level is Level.ERROR for problem in problems):

@@ -14,6 +14,7 @@ from amltool.limits import (
     Problem,
     Profile,
     format_size,
+    ignore_files_to_change,
     ignore_line,
     shown,
     untrack_command,
@@ -63,13 +64,14 @@ def file_problems(sizes: Mapping[str, int], max_file_size: int | None, ignore_fi
     more = [f"  and {len(over) - len(heaviest):,} more"] if len(over) > len(heaviest) else []
     paths = [path for path, _ in heaviest]
     lines = "\n".join(f"     {ignore_line(path)}" for path in paths)
+    files = ignore_files_to_change(ignore_file)
     return [
         Problem(
             "file-size",
             Level.ERROR,
             f"{len(over):,} file{' is' if len(over) == 1 else 's are'} over {format_size(max_file_size)}:\n"
             + "\n".join(rows + more),
-            f"Do one of these:\n  1. Leave out what a run does not need: add to {ignore_file or '.amlignore'}\n\n"
+            f"Do one of these:\n  1. Leave out what a run does not need: add to {files}\n\n"
             f"{lines}\n\n"
             f"     and take it out of Git's index:\n\n     {untrack_command(paths)}\n\n"
             f'  2. Raise the limit: max_file_size = "{-(-heaviest[0][1] // (1 << 20))} MB" in [tool.amltool] of '
