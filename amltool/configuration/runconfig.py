@@ -158,6 +158,9 @@ def read_run_configuration(name: str, content: bytes, path: str) -> RunConfigura
         values = {"framework": Framework.PYTHON, **read_successor(findings, root, kind.choice(Framework), _target)}
     else:
         values = read_fields(findings, root, _TABLE)
+    for each in ("DataSourceSettings", "DataSourceSubstitutions"):
+        if root.get(each) is not None and plain_value(root)[each]:
+            findings.warning(f"{each}: not done, for amltool prepares no data: the script reads its files itself", root)
     refuse_plain_secrets(findings, root, _VARIABLES)
     findings.check()
     return RunConfiguration(name=name, content=plain_value(root), warnings=findings.warning_texts(), **values)
