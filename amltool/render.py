@@ -344,7 +344,8 @@ def targets_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "No compute targets. Make this repository a project with: amltool init"
     cells = [(row["name"], row["type"], row["address"], ", ".join(row["run_configurations"])) for row in rows]
-    return table(("target", "type", "address", "run configurations"), cells)
+    bad = [f"{row['name']} cannot be used: {harmless_lines(row['error'])}" for row in rows if row["error"]]
+    return "\n\n".join([table(("target", "type", "address", "run configurations"), cells), *bad])
 
 
 def checked_targets_table(targets: Sequence[CheckedTarget]) -> str:

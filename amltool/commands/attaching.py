@@ -22,6 +22,7 @@ from amltool.configuration.compute import (
     read_compute,
     write_compute,
 )
+from amltool.configuration.folder import read_if_there
 from amltool.configuration.runconfig import (
     FILE_PLACEHOLDER,
     Framework,
@@ -127,8 +128,8 @@ def _check_name(opened: Opened, name: str) -> bool:
     path = f"aml_config/{name}.runconfig"
     if not (root / path).exists():
         return False
-    with contextlib.suppress(ConfigurationError, OSError):
-        if read_run_configuration(name, (root / path).read_bytes(), path).target == name:
+    with contextlib.suppress(UserError):
+        if read_run_configuration(name, read_if_there(root / path) or b"", path).target == name:
             return True
     raise UserError(
         f"There is a run configuration {name} already, and it is not for a compute target {name}.",

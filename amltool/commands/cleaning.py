@@ -16,7 +16,7 @@ from typing import Any
 from amltool.commands.artifacts import artifacts_of
 from amltool.commands.cleaning_host import KEPT_SNAPSHOTS, LIBRARY, RUN_FOLDER, SET_ASIDE, OnHost, remove_from
 from amltool.commands.driving import prepare_drive
-from amltool.commands.opening import Opened, read_computes
+from amltool.commands.opening import Opened, read_computes, survey_computes
 from amltool.environments.base import KeptEnvironment
 from amltool.errors import TargetError, UserError
 from amltool.history.journal import JournalEntry
@@ -67,7 +67,13 @@ def find_removable(
         UserError: no such target, or the one that is named cannot be looked at.
     """
     looking = _Looking(opened, wanted)
-    for compute in read_computes(opened.project.root, target):
+    if target is None:
+        computes, bad = survey_computes(opened.project.root)
+        for name, error in bad.items():
+            say(f"What {name} has is not known: {error.what} {error.remedy}".rstrip())
+    else:
+        computes = read_computes(opened.project.root, target)
+    for compute in computes:
         if target is None and compute.type not in TARGETS:
             continue
         try:

@@ -70,12 +70,12 @@ def _project(folder: Path) -> list[Finding]:
 
 
 def _targets(opened: Opened) -> list[Finding]:
-    from amltool.commands.opening import read_computes
+    from amltool.commands.opening import survey_computes
     from amltool.commands.reaching import begin_checks
     from amltool.targets import TARGETS
 
     try:
-        computes = list(read_computes(opened.project.root, None))
+        computes, bad = survey_computes(opened.project.root)
     except UserError as error:
         return [Finding("targets", "error", error.what, error.remedy)]
     # they answer, or do not, while this machine is looked at
@@ -85,13 +85,13 @@ def _targets(opened: Opened) -> list[Finding]:
         known = compute.type in TARGETS
         message = f"{compute.type.value}" + ("" if known else ": not in this version of amltool yet")
         if not compute.over_ssh:
-            here = interpreter_of(compute) or docker_of(compute)
+            here = interpreter_of(compute, opened.git.top) or docker_of(compute)
             findings.append(here or Finding(f"target {compute.name}", "ok" if known else "warning", message))
     if len(findings) < len(computes):
         from amltool.commands.doctor_machines import findings_of
 
         findings += [finding for checked in answers() for finding in findings_of(checked)]
-    return findings
+    return findings + [Finding(f"target {name}", "error", error.what, error.remedy) for name, error in bad.items()]
 
 
 def _places(opened: Opened) -> Iterator[Finding]:
@@ -126,15 +126,23 @@ def docker_of(compute: ComputeTarget) -> Finding | None:
     return Finding(name, "ok", f"{compute.type.value}, Docker {version}, {how}")
 
 
-def interpreter_of(compute: ComputeTarget) -> Finding | None:
-    """The interpreter a run on this machine would use, or why there is none; ``None`` for a target that uses none."""
+def interpreter_of(compute: ComputeTarget, top: Path) -> Finding | None:
+    """The interpreter a run on this machine would use, or why there is none; ``None`` for a target that uses none.
+
+    A file of the repository at ``top`` is not run: who looks at a clone has not decided to trust it.
+    """
     from amltool.configuration.compute import ComputeType
-    from amltool.environments.interpreter import find_interpreter
+    from amltool.environments.interpreter import find_foreign_interpreter, find_interpreter, is_script
 
     if compute.type is not ComputeType.LOCAL or not compute.user_managed_environment:
         return None
+    search_path = os.environ.get("PATH")
     try:
-        found = find_interpreter(compute.python_location, os.environ.get("PATH"))
+        foreign = find_foreign_interpreter(compute.python_location, search_path, top)
+        if foreign is not None and is_script(foreign):
+            said = f"{foreign} is there and was not run, for it is a script that this repository names; submit runs it"
+            return Finding(f"target {compute.name}", "ok", f"{compute.type.value}: {said}")
+        found = find_interpreter(compute.python_location, search_path)
     except UserError as error:
         return Finding(f"target {compute.name}", "error", error.what, error.remedy)
     return Finding(f"target {compute.name}", "ok", f"{compute.type.value}, with {found}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from amltool.errors import UserError
 from amltool.git.command import Git
 from amltool.history.journal import Journal
 from amltool.limits import Profile
@@ -84,7 +85,7 @@ def open_project(folder: Path | None = None) -> Opened:
 
 
 def read_computes(root: Path, name: str | None) -> list[ComputeTarget]:
-    """Every compute target of a project's working folder, or the one of a name.
+    """Every compute target of a project's working folder, or the one of a name; `survey_computes` passes bad ones over.
 
     Raises:
         UserError: there is none of that name, or one has mistakes.
@@ -95,6 +96,21 @@ def read_computes(root: Path, name: str | None) -> list[ComputeTarget]:
     files = working_files(root)
     names = list_compute_targets(files) if name is None else [name]
     return [find_compute(files, each) for each in names]
+
+
+def survey_computes(root: Path) -> tuple[list[ComputeTarget], dict[str, UserError]]:
+    """Every compute target of a project's working folder that can be read; by name, what is wrong with the others."""
+    from amltool.configuration.choosing import list_compute_targets
+    from amltool.configuration.folder import working_files
+
+    good: list[ComputeTarget] = []
+    bad: dict[str, UserError] = {}
+    for name in list_compute_targets(working_files(root)):
+        try:
+            good += read_computes(root, name)
+        except UserError as error:
+            bad[name] = error
+    return good, bad
 
 
 def open_repository(folder: Path | None = None) -> tuple[Path, Path]:

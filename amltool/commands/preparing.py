@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
 from amltool.commands.opening import Opened
 from amltool.configuration.choosing import choose
-from amltool.configuration.folder import working_files
+from amltool.configuration.folder import read_if_there, working_files
 from amltool.environments.base import EnvironmentRequest, Prepared, Progress
 from amltool.errors import UserError
 from amltool.targets import open_target
@@ -45,6 +46,8 @@ def prepare(
     place = open_target(compute, opened.names, opened.git.top)
     if compute.user_managed_environment and not compute.in_container:
         return _of_the_user(compute.name, configuration.name, check=progress is None)
+    if progress is None and not compute.over_ssh and not compute.in_container:
+        _refuse_to_run(compute.python_location, opened.git.top)
     root = opened.project.root
     request = EnvironmentRequest(
         read=lambda path: _read(root, path),
@@ -64,6 +67,18 @@ def prepare(
     return msgspec.structs.replace(_report(message, compute.name, configuration.name, built), built=True)
 
 
+def _refuse_to_run(python_location: str, top: Path) -> None:
+    """A look (``--check``) runs no file of the repository."""
+    from amltool.environments.interpreter import find_foreign_interpreter
+
+    foreign = find_foreign_interpreter(python_location, os.environ.get("PATH"), top)
+    if foreign is not None:
+        raise UserError(
+            f"pythonLocation names {foreign}, a file of this repository or a script: a check does not run it.",
+            "If you trust it, leave --check out: amltool prepare",
+        )
+
+
 def _of_the_user(target: str, run_configuration: str, *, check: bool) -> Preparation:
     if check:
         raise UserError(NO_CHECK, f"{target} uses an interpreter of your own: amltool doctor tells which.")
@@ -80,6 +95,4 @@ def _report(message: str, target: str, run_configuration: str, found: Prepared) 
 
 def _read(root: Path, path: str) -> bytes | None:
     place = (root / path).resolve()
-    if not place.is_relative_to(root.resolve()) or not place.is_file():
-        return None
-    return place.read_bytes()
+    return read_if_there(place) if place.is_relative_to(root.resolve()) else None

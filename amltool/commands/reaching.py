@@ -149,20 +149,20 @@ class _Look:
         try:
             (compute,) = read_computes(self._opened.project.root, name)
             self._found = _row(compute, TargetState.UNREACHABLE, self._found.message, self._found.remedy)
-            self._found = _checked(compute)
+            self._found = _checked(compute, self._opened.git.top)
         except UserError as error:  # its .compute cannot be read
             self._found = CheckedTarget(name, None, None, TargetState.ERROR, error.what, error.remedy)
         except BaseException as error:  # it is raised where somebody sees it
             self._failed = error
 
 
-def _checked(compute: ComputeTarget) -> CheckedTarget:
+def _checked(compute: ComputeTarget, top: Path) -> CheckedTarget:
     from amltool.targets import TARGETS
 
     if compute.type not in TARGETS:
         missing = f"{compute.type.value} is not in this version of amltool yet."
         return _row(compute, TargetState.WARNING, missing)
-    return _over_ssh(compute) if compute.over_ssh else _here(compute)
+    return _over_ssh(compute) if compute.over_ssh else _here(compute, top)
 
 
 def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
@@ -218,12 +218,12 @@ def _machine(host: SshHost) -> tuple[int | None, str | None, float | None]:
     return free, git, min(clock - asked, 0.0) or max(clock - answered, 0.0)
 
 
-def _here(compute: ComputeTarget) -> CheckedTarget:
+def _here(compute: ComputeTarget, top: Path) -> CheckedTarget:
     """As `doctor` says it, and the room that is left."""
     from amltool.commands.doctor import docker_of, interpreter_of
     from amltool.hosts.local import LocalHost
 
-    finding = interpreter_of(compute) or docker_of(compute)
+    finding = interpreter_of(compute, top) or docker_of(compute)
     root = Path(LocalHost(in_home(compute.root) if compute.root else None).root)
     there = next(folder for folder in (root, *root.parents) if folder.exists())
     free = shutil.disk_usage(there).free

@@ -20,10 +20,10 @@ from amltool.commands.storing import ready_store, store_address
 from amltool.commands.weighing import refuse_over_limits, weighed
 from amltool.configuration.choosing import Chosen, choose
 from amltool.configuration.compute import ComputeTarget, effect_of, read_compute, write_compute
-from amltool.configuration.folder import FOLDER, Files, working_files
+from amltool.configuration.folder import FOLDER, LARGEST, Files, read_if_there, too_large, working_files
 from amltool.configuration.runconfig import command_of
 from amltool.errors import TargetError, UserError
-from amltool.git.command import Git, ObjectReader, tree_names
+from amltool.git.command import Git, ObjectReader, OversizedError, tree_names
 from amltool.git.listing import Beside
 from amltool.git.snapshots import take
 from amltool.git.survey import Survey, survey
@@ -149,8 +149,8 @@ def _keep(git: Git, request: RunRequest, snapshot: Snapshot) -> None:
 def _load_early(root: Path, name: str) -> None:
     """Load what Docker takes and connect to another machine while Git takes the snapshot, where the target looks like
     one that needs it: a guess by its name, before anything is read for good."""
-    with contextlib.suppress(OSError, ValueError):
-        content = (root / FOLDER / f"{name}.compute").read_bytes()
+    with contextlib.suppress(UserError):  # said when it is read for good
+        content = read_if_there(root / FOLDER / f"{name}.compute") or b""
         if b"docker" in content:
             threading.Thread(target=_load_docker, args=(b"address" not in content,), daemon=True).start()
         if b"address" in content:
@@ -427,7 +427,10 @@ def _committed_files(objects: ObjectReader, commit: str, prefix: str) -> Files:
     """The project's configuration as it stands in a commit, read through one Git process."""
 
     def read(path: str) -> bytes | None:
-        found = objects.read(f"{commit}:{posixpath.join(prefix, path)}")
+        try:
+            found = objects.read(f"{commit}:{posixpath.join(prefix, path)}", LARGEST)
+        except OversizedError:
+            raise too_large(path, LARGEST) from None
         return found[1] if found is not None and found[0] == "blob" else None
 
     def names() -> list[str]:

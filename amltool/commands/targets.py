@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from amltool.commands.opening import Opened, read_computes
+from amltool.commands.opening import Opened, survey_computes
+from amltool.configuration.choosing import find_run_configuration, list_compute_targets
 from amltool.configuration.choosing import list_run_configurations as names_of
 from amltool.configuration.folder import working_files
 from amltool.configuration.runconfig import (
@@ -14,39 +15,36 @@ from amltool.configuration.runconfig import (
     Framework,
     RunConfiguration,
     is_name,
-    read_run_configuration,
     write_run_configuration,
 )
-from amltool.errors import ConfigurationError, UserError
+from amltool.errors import UserError
 from amltool.files import no_space, write_whole
 
 
 def list_targets(opened: Opened) -> list[dict[str, Any]]:
     """Every compute target of the project with the run configurations that use it.
 
-    Raises:
-        ConfigurationError: a ``.compute`` cannot be read.
+    The ``error`` of a row says why it cannot be used, where its ``.compute`` has mistakes.
     """
     users = run_configurations_of_targets(opened)
-    return [
-        {
-            "name": compute.name,
-            "type": compute.type.value,
-            "address": compute.address,
-            "run_configurations": users.get(compute.name, []),
-        }
-        for compute in read_computes(opened.project.root, None)
+    good, bad = survey_computes(opened.project.root)
+    rows: list[dict[str, Any]] = [
+        {"name": compute.name, "type": compute.type.value, "address": compute.address, "error": None}
+        for compute in good
     ]
+    rows += [{"name": name, "type": None, "address": None, "error": str(error)} for name, error in bad.items()]
+    for row in rows:
+        row["run_configurations"] = users.get(row["name"], [])
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
 def run_configurations_of_targets(opened: Opened) -> dict[str, list[str]]:
     """Compute targets by name with the run configurations that use them; one that cannot be read uses none."""
     users: dict[str, list[str]] = {}
     for name in list_run_configurations(opened):
-        path = f"aml_config/{name}.runconfig"
         try:
-            configuration = read_run_configuration(name, (opened.project.root / path).read_bytes(), path)
-        except ConfigurationError:
+            configuration = find_run_configuration(working_files(opened.project.root), name)
+        except UserError:
             continue
         users.setdefault(configuration.target or "", []).append(name)
     return users
@@ -65,7 +63,7 @@ def make_run_configuration(opened: Opened, name: str, target: str | None, framew
     """
     if not is_name(name) or name.endswith(".runconfig"):
         raise UserError(f"{name!r} cannot name a run configuration.", "Use letters, digits, - and _.")
-    known = [compute.name for compute in read_computes(opened.project.root, None)]
+    known = list_compute_targets(working_files(opened.project.root))
     if target is None or target not in known:
         near = difflib.get_close_matches(target or "", known, 1)
         meant = f" Did you mean {near[0]}?" if near else ""

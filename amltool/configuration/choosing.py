@@ -18,7 +18,7 @@ from amltool.configuration.runconfig import (
     read_run_configuration,
 )
 from amltool.configuration.tree import closest
-from amltool.errors import ConfigurationError, UserError
+from amltool.errors import UserError
 
 COMPUTE_SUFFIX = ".compute"
 RUN_CONFIGURATION_SUFFIX = ".runconfig"
@@ -159,7 +159,7 @@ def _that_targets(files: Files, target: str) -> str:
         try:
             if find_run_configuration(files, name).target == target:
                 using.append(name)
-        except ConfigurationError:
+        except UserError:
             broken.append(name)
     if len(using) == 1:
         return using[0]

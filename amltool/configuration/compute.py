@@ -11,11 +11,13 @@ import msgspec
 
 from amltool.configuration import fields as kind
 from amltool.configuration.addresses import check_address, check_username, read_address, write_address
+from amltool.configuration.docker_names import is_image, is_network
 from amltool.configuration.fields import Field, Table, read_fields, refuse_plain_secrets
 from amltool.configuration.reading import read_tree
 from amltool.configuration.secrets import SecretReference, without_logins
 from amltool.configuration.tree import Findings, Mapping, Node, Scalar, describe, did_you_mean, quoted
 from amltool.configuration.writing import dump, plain
+from amltool.errors import UserError
 
 DEFAULT_BASE_IMAGE = "mambaorg/micromamba:2-debian12-slim"
 """For a container when ``baseDockerImage`` is absent or null: small, public, maintained, with micromamba, which brings
@@ -121,8 +123,32 @@ class ComputeTarget(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def default_base_image() -> str:
-    """The base image of a container whose ``.compute`` names none."""
-    return os.environ.get(BASE_IMAGE_VARIABLE) or DEFAULT_BASE_IMAGE
+    """The base image of a container whose ``.compute`` names none.
+
+    Raises:
+        UserError: the variable that stands in for it is no image's name.
+    """
+    named = os.environ.get(BASE_IMAGE_VARIABLE) or DEFAULT_BASE_IMAGE
+    if not is_image(named):
+        raise UserError(
+            f"{BASE_IMAGE_VARIABLE} is {named!r}, which is no image's name.",
+            "Set it to one, such as registry/name:tag.",
+        )
+    return named
+
+
+def _check_image(findings: Findings, image: str, node: Node | None) -> None:
+    if any(map(str.isspace, image)):
+        findings.mistake("baseDockerImage: the name of an image has no blanks", node)
+    elif not is_image(image):
+        findings.mistake(f"baseDockerImage: {quoted(image)} is no image's name, such as registry/name:tag", node)
+
+
+def _network(findings: Findings, key: str, node: Node) -> str | None:
+    text = kind.text(findings, key, node)
+    if text is not None and not is_network(text):
+        findings.mistake(f"{key}: {quoted(text)} is no network's name", node)
+    return text
 
 
 def _gpu(findings: Findings, key: str, node: Node) -> str | None:
@@ -173,7 +199,7 @@ _TABLE = Table(
         Field("shmSize", "shm_size", kind.size, 2 << 30),
         Field("memory", "memory", kind.size),
         Field("cpus", "cpus", kind.number),
-        Field("network", "network", kind.text),
+        Field("network", "network", _network),
         Field("volumes", "volumes", kind.texts, ()),
         Field("caCertificates", "ca_certificates", kind.text),
         Field("pip", "pip", kind.nested(_PIP, PipSettings), PipSettings()),
@@ -214,8 +240,8 @@ def read_compute(name: str, content: bytes, path: str) -> ComputeTarget:
     if of_type in OVER_SSH:
         check_address(findings, root, of_type is ComputeType.CLUSTER)
         check_username(findings, root, of_type is ComputeType.CLUSTER)
-    if of_type in IN_CONTAINER and values["base_docker_image"] and any(map(str.isspace, values["base_docker_image"])):
-        findings.mistake("baseDockerImage: the name of an image has no blanks", root.get("baseDockerImage"))
+    if of_type in IN_CONTAINER and values["base_docker_image"]:
+        _check_image(findings, values["base_docker_image"], root.get("baseDockerImage"))
     refuse_plain_secrets(findings, root, frozenset({"password", "privateKeyPassphrase", "environmentVariables"}))
     findings.check()
     assert of_type is not None  # noqa: S101 - a missing type is a mistake, and mistakes were raised

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -84,7 +84,7 @@ class SocketAsking:
 
     def take_input(self, container: str) -> socket.socket:
         """As `Asking.take_input`."""
-        question = Question("POST", f"/containers/{container}/attach", {"stdin": "1", "stream": "1"})
+        question = Question("POST", f"/containers/{quote(container, safe='')}/attach", {"stdin": "1", "stream": "1"})
         connection = self._connected(question.timeout_s)
         try:
             connection.sendall(_request(question, "1.1", "Connection: Upgrade", "Upgrade: tcp"))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from amltool.configuration.docker_names import is_docker_name, is_image
 from amltool.containers.address import proxies_here, socket_here
 from amltool.containers.asking import RefusedError
 from amltool.containers.connection import Connection, connect
@@ -84,7 +85,7 @@ class DockerDaemon(Connection):
     def image(self, name: str) -> Image | None:
         """An image by name, digest or id; ``None`` where it is not there."""
         try:
-            found = self._ask("GET", f"/images/{quote(name, safe='/:')}/json")
+            found = self._ask("GET", f"/images/{quote(_image(name), safe='/:')}/json")
         except RefusedError as error:
             if error.status == 404:
                 return None
@@ -108,7 +109,7 @@ class DockerDaemon(Connection):
         """
         from docker.errors import APIError
 
-        repository, tag = _parted(name)
+        repository, tag = _parted(_image(name))
         with self._asked() as api:
             try:
                 for message in api.pull(repository, tag=tag, stream=True, decode=True):
@@ -122,9 +123,10 @@ class DockerDaemon(Connection):
         """The digest (``sha256:…``) that an image's name stands for in its registry; ``None`` where it does not say."""
         from docker.errors import APIError
 
+        asked_of = _image(name)
         with self._asked() as api:
             try:
-                return str(api.inspect_distribution(name)["Descriptor"]["digest"])
+                return str(api.inspect_distribution(asked_of)["Descriptor"]["digest"])
             except (APIError, KeyError, TypeError):
                 return None
 
@@ -148,7 +150,7 @@ class DockerDaemon(Connection):
 
     def tag(self, image: str, name: str) -> None:
         """Give an image one more name."""
-        repository, tag = _parted(name)
+        repository, tag = _parted(_image(name))
         with self._asked() as api:
             api.tag(image, repository, tag, force=True)
 
@@ -160,9 +162,10 @@ class DockerDaemon(Connection):
         """
         from docker.errors import APIError, NotFound
 
+        removed = _image(name)
         with self._asked() as api, _patient(api):
             try:
-                api.remove_image(name, force=True)
+                api.remove_image(removed, force=True)
             except NotFound:
                 return
             except APIError as error:
@@ -203,14 +206,14 @@ class DockerDaemon(Connection):
             UserError: it cannot be started as asked: no GPU, no such program …
         """
         try:
-            self._ask("POST", f"/containers/{container}/start")
+            self._ask("POST", f"/containers/{_container(container)}/start")
         except RefusedError as error:
             raise container_refused(self._host.name, "The container cannot be started", error.said) from error
 
     def state(self, container: str) -> ContainerState | None:
         """How a container is, by name or id; ``None`` where there is none."""
         try:
-            found = self._ask("GET", f"/containers/{container}/json")
+            found = self._ask("GET", f"/containers/{_container(container)}/json")
         except RefusedError as error:
             if error.status == 404:
                 return None
@@ -239,17 +242,17 @@ class DockerDaemon(Connection):
 
     def signal(self, container: str, name: str) -> None:
         """Send a signal to the first process of a container; one that is over or gone is left alone."""
-        self._ask_unless((404, 409), "POST", f"/containers/{container}/kill", {"signal": name})
+        self._ask_unless((404, 409), "POST", f"/containers/{_container(container)}/kill", {"signal": name})
 
     def pause(self, container: str) -> None:
         """Freeze all that runs in a container; one that does not run, or cannot be frozen, is left alone."""
         with contextlib.suppress(RefusedError):
-            self._ask("POST", f"/containers/{container}/pause")
+            self._ask("POST", f"/containers/{_container(container)}/pause")
 
     def resume(self, container: str) -> None:
         """The opposite of `pause`."""
         with contextlib.suppress(RefusedError):
-            self._ask("POST", f"/containers/{container}/unpause")
+            self._ask("POST", f"/containers/{_container(container)}/unpause")
 
     def was_killed(self, container: str) -> bool:
         """Whether the daemon (since it started) was asked to kill a container outright."""
@@ -267,7 +270,9 @@ class DockerDaemon(Connection):
         """Remove a container, killing what runs in it; none is fine."""
         query = {"force": "true", "v": "true"}
         # 409: somebody else is removing it
-        self._ask_unless((404, 409), "DELETE", f"/containers/{container}", query, timeout_s=PATIENT_ANSWER_S)
+        self._ask_unless(
+            (404, 409), "DELETE", f"/containers/{_container(container)}", query, timeout_s=PATIENT_ANSWER_S
+        )
 
     def containers(self, label: str) -> list[Kept]:
         """Containers with a label, running or not; ``size`` is what they wrote."""
@@ -389,6 +394,21 @@ def _disk_usage(api: APIClient) -> Any:
             if "already running" not in str(error) or time.monotonic() > until:
                 raise
         time.sleep(0.2)
+
+
+def _image(name: str) -> str:
+    """The name, if it is an image's: it may come from a record or a file, and becomes a part of an address."""
+    if not is_image(name):
+        raise UserError(
+            f"{name[:200]!r} is no image's name.", "Name one in baseDockerImage, such as registry/name:tag."
+        )
+    return name
+
+
+def _container(name: str) -> str:
+    if not is_docker_name(name):
+        raise UserError(f"{name[:200]!r} is no container's name or id.", "See those there are: docker ps --all")
+    return name
 
 
 def _parted(name: str) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from amltool.configuration.docker_names import is_docker_name
 from amltool.errors import UserError
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
@@ -25,7 +26,7 @@ def _volume(host: Host, volume: str) -> str:
     source, _, rest = volume.partition(":")
     if source.startswith("~"):
         source = _expanded(host, source)
-    is_name = bool(source) and not source.startswith(".") and not {"/", "~"} & set(source)
+    is_name = is_docker_name(source)
     if not rest.startswith("/") or not (is_name or source.startswith("/")):
         raise UserError(
             f"The volume {volume!r} of the compute target is not of the form SOURCE:TARGET[:ro].",

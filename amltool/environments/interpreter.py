@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ from amltool.environments.lock import (
 )
 from amltool.environments.spark import SPARK_SUBMIT, spark_submit_of
 from amltool.errors import UserError
-from amltool.files import safe_text, write_whole
+from amltool.files import in_home, safe_text, write_whole
 from amltool.hosts.base import Host
 from amltool.layout import HostLayout
 
@@ -33,6 +33,7 @@ SETTLED_NS = 50_000_000
 """A folder changed within this time before it was listed may change again without a new time stamp: not cached.
 (File systems tick in 1 to 10 ms.)"""
 DEFAULT_LOCATION = "python"
+_NAMES_OF_INTERPRETERS = ("python", "pypy")
 DECIDING = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONSAFEPATH", "HOME")
 """Variables that decide which packages an interpreter sees."""
 
@@ -105,24 +106,57 @@ def find_interpreter(python_location: str, search_path: str | None) -> Path:
         UserError: there is none.
     """
     location = python_location.strip() or DEFAULT_LOCATION
-    if "/" in location:
-        candidates = [location if not location.startswith("~") else str(Path(location).expanduser())]
-    else:
-        candidates = [location, "python3"] if location == DEFAULT_LOCATION else [location]
-    for candidate in candidates:
-        found = shutil.which(candidate, path=search_path)
-        if found is not None:
-            try:
-                return _behind_shim(Path(found).absolute())
-            except UserError:
-                if location != DEFAULT_LOCATION:
-                    raise
+    for found in _candidates(location, search_path):
+        try:
+            return _behind_shim(found.absolute())
+        except UserError:
+            if location != DEFAULT_LOCATION:
+                raise
     if location == DEFAULT_LOCATION:
         return Path(sys.executable)
     raise UserError(
         f"There is no interpreter {python_location!r} on this machine.",
         "Set pythonLocation in the .compute to an interpreter: its name on the PATH or its absolute path.",
     )
+
+
+def find_foreign_interpreter(python_location: str, search_path: str | None, top: Path) -> Path | None:
+    """The program that ``pythonLocation`` means and that a command which only looks must not run; else ``None``.
+
+    It is a path into the repository at ``top`` (also by a link), or a name that the search path finds from the current
+    folder, or a script whose name is not that of an interpreter. What lies in a folder of the user's search path is
+    the user's choice, an activated environment within the repository too.
+    """
+    location = python_location.strip() or DEFAULT_LOCATION
+    for found in _candidates(location, search_path):
+        place = found.absolute()
+        inside = any(each.is_relative_to(top) for each in (Path(os.path.normpath(place)), place.resolve()))
+        if not found.is_absolute() or ("/" in location and inside):
+            return place
+        if not found.name.startswith(_NAMES_OF_INTERPRETERS) and is_script(place):
+            return place
+    return None
+
+
+def _candidates(location: str, search_path: str | None) -> Iterator[Path]:
+    """The programs that a ``pythonLocation`` may mean, as they are found: relative where the search path is."""
+    if "/" in location:
+        names = [location if not location.startswith("~") else str(in_home(location))]
+    else:
+        names = [location, "python3"] if location == DEFAULT_LOCATION else [location]
+    for name in names:
+        found = shutil.which(name, path=search_path) if "\0" not in name else None
+        if found is not None:
+            yield Path(found)
+
+
+def is_script(place: Path) -> bool:
+    """Return True if the file begins with ``#!``, as a shim: which interpreter it picks, only running it tells."""
+    try:
+        with place.open("rb") as stream:
+            return stream.read(2) == b"#!"
+    except OSError:
+        return False
 
 
 def _behind_shim(interpreter: Path) -> Path:

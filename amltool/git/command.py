@@ -218,6 +218,13 @@ class Git:
         )
 
 
+_BLOCK = 1 << 20
+
+
+class OversizedError(Exception):
+    """An object that was asked for has more bytes than are taken."""
+
+
 class ObjectReader:
     """Reads objects by id (or any revision without a newline) from a running ``git cat-file --batch``."""
 
@@ -233,8 +240,14 @@ class ObjectReader:
         """Whether a read was cut short or Git ended: what comes next would be the answer to something else."""
         return self._asking or self._process.poll() is not None
 
-    def read(self, name: str) -> tuple[str, bytes] | None:
-        """Type and content of an object, ``None`` when it is missing."""
+    def read(self, name: str, largest: int | None = None) -> tuple[str, bytes] | None:
+        """Type and content of an object, ``None`` when it is missing or the name is none that can be asked for.
+
+        Raises:
+            OversizedError: it has more than ``largest`` bytes.
+        """
+        if "\n" in name or "\0" in name:  # each line is a question
+            return None
         self._asking = True
         self._requests.write(os.fsencode(name) + b"\n")
         self._requests.flush()
@@ -245,10 +258,18 @@ class ObjectReader:
             self._asking = False
             return None
         _, kind, size = header.rsplit(b" ", 2)
+        if largest is not None and int(size) > largest:
+            self._pass_over(int(size) + 1)
+            raise OversizedError(name)
         content = self._answers.read(int(size))
         self._answers.read(1)
         self._asking = False
         return kind.decode(), content
+
+    def _pass_over(self, size: int) -> None:
+        while size and (block := self._answers.read(min(size, _BLOCK))):
+            size -= len(block)
+        self._asking = size > 0
 
     def close(self) -> None:
         """End the process."""

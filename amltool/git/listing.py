@@ -15,8 +15,9 @@ from typing import IO, Generic, TypeVar
 
 import msgspec
 
+from amltool.configuration.folder import LARGEST, too_large
 from amltool.errors import UserError
-from amltool.git.command import Git, GitError, scrubbed_environment
+from amltool.git.command import Git, GitError, OversizedError, scrubbed_environment
 
 Result = TypeVar("Result")
 
@@ -237,12 +238,13 @@ def file_sizes(git: Git, listing: Listing) -> list[int]:
     return [0 if entry.startswith(SUBMODULE) else size for entry, size in zip(listing.entries, sizes, strict=True)]
 
 
-def read_file(git: Git, listing: Listing, path: str, prefix: str = "") -> bytes | None:
+def read_file(git: Git, listing: Listing, path: str, prefix: str = "", largest: int = LARGEST) -> bytes | None:
     """The content of a listed file, ``None`` where it is not listed; ``prefix`` is the folder the listing is of.
 
     Raises:
         IsADirectoryError: it is a folder or a submodule.
-        UserError: it is a link.
+        UserError: it is a link, or has more than ``largest`` bytes.
+        GitError: its content is not in this clone.
     """
     found = listing.find(path)
     if found is None:
@@ -253,7 +255,17 @@ def read_file(git: Git, listing: Listing, path: str, prefix: str = "") -> bytes 
         raise IsADirectoryError(path)
     if found[0] == LINK:
         raise UserError(f"{path} is a link.", "Make it a file: a link would rule differently elsewhere.")
-    return _same_on_disk(git.top / prefix / path, found[1]) or git.run("cat-file", "blob", found[1])
+    same = _same_on_disk(git.top / prefix / path, found[1])
+    if same is not None:
+        return same
+    try:
+        with git.objects() as objects:
+            read = objects.read(found[1], largest)
+    except OversizedError:
+        raise too_large(path, largest) from None
+    if read is None:
+        raise GitError(("cat-file", "blob"), 128, b"it is missing from this clone")
+    return read[1]
 
 
 def _same_on_disk(place: Path, object_id: str) -> bytes | None:

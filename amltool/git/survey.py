@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 import msgspec
 
+from amltool.configuration.folder import LARGEST, read_if_there, too_large
 from amltool.errors import UserError
 from amltool.git import changes as git_changes
 from amltool.git.changes import Change, Hidden, Status, hidden_change
-from amltool.git.command import Git, GitError
+from amltool.git.command import Git, GitError, OversizedError
 from amltool.git.contents import Contents, Listed, Selector, contents_of, ignored_ignore_file
 from amltool.git.large_files import Pointer
 from amltool.git.listing import LINK, MISSING, SUBMODULE, Beside, Listing, file_sizes, list_index, read_file, sizes_of
@@ -203,11 +204,14 @@ class _Below:
         """A file as it will be in the snapshot; ``None`` where its content is not in this clone."""
         object_id = self.object_id(path)
         if object_id is None:
-            return (self.git.top / self.root / path).read_bytes()
+            return read_if_there(self.git.top / self.root / path)
         if path not in self.changes and self.by_path[path].size == MISSING:
             return None
-        with self.git.objects() as objects:
-            found = objects.read(object_id)
+        try:
+            with self.git.objects() as objects:
+                found = objects.read(object_id, LARGEST)
+        except OversizedError:
+            raise too_large(path, LARGEST) from None
         return None if found is None else found[1]
 
 

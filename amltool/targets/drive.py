@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from amltool.configuration.folder import LARGEST, too_large
 from amltool.environments.base import EnvironmentRequest, Prepared
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
 from amltool.launchers.base import Launcher
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from amltool.environments.base import ExecutionEnvironment
-    from amltool.git.command import Git
+    from amltool.git.command import Git, OversizedError
     from amltool.history.history import History
     from amltool.hosts.base import Host
     from amltool.snapshot import Snapshot
@@ -141,10 +142,18 @@ def environment_request(run: Drive) -> EnvironmentRequest:
 
 
 def read_committed(git: Git, request: RunRequest, path: str) -> bytes | None:
-    """A file of a run's commit by its path in the project; ``None`` where there is none."""
+    """A file of a run's commit by its path in the project; ``None`` where there is none.
+
+    Raises:
+        UserError: it is larger than such files are.
+    """
     name = f"{request.commit}:{posixpath.normpath(posixpath.join(request.prefix, path))}"
-    exit_code, content, _ = git.ask("cat-file", "blob", name)
-    return content if exit_code == 0 else None
+    try:
+        with git.objects() as objects:
+            found = objects.read(name, LARGEST)
+    except OversizedError:
+        raise too_large(path, LARGEST) from None
+    return found[1] if found is not None and found[0] == "blob" else None
 
 
 def prepared_of(run: Drive) -> Prepared:

@@ -15,7 +15,7 @@ from amltool.configuration.choosing import (
 )
 from amltool.configuration.folder import FOLDER, Files
 from amltool.configuration.runconfig import FILE_PLACEHOLDER, RunConfiguration, is_name
-from amltool.errors import ConfigurationError
+from amltool.errors import ConfigurationError, UserError
 from amltool.limits import Level, Problem, shown
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def configuration_problems(files: Files, paths: Collection[str], working: Files 
     for name in list_compute_targets(files):
         try:
             problems += _warnings(find_compute(files, name).warnings)
-        except ConfigurationError as error:
+        except UserError as error:
             problems += _mistakes(error)
     dependencies: dict[str, str] = {}
     for name in list_run_configurations(files):
         try:
             found = find_run_configuration(files, name)
-        except ConfigurationError as error:
+        except UserError as error:
             problems += _mistakes(error)
             continue
         problems += _warnings(found.warnings)
@@ -57,8 +57,9 @@ def configuration_problems(files: Files, paths: Collection[str], working: Files 
     return problems
 
 
-def _mistakes(error: ConfigurationError) -> list[Problem]:
-    return [Problem("configuration", Level.ERROR, str(mistake), error.remedy) for mistake in error.mistakes]
+def _mistakes(error: UserError) -> list[Problem]:
+    said = map(str, error.mistakes) if isinstance(error, ConfigurationError) else [error.what]
+    return [Problem("configuration", Level.ERROR, each, error.remedy) for each in said]
 
 
 def _warnings(texts: Collection[str]) -> list[Problem]:
@@ -108,11 +109,10 @@ def _dependency_problems(files: Files, paths: Collection[str], named: dict[str, 
     usual = {f"{FOLDER}/{kind}_dependencies.yml": kind for kind in readers}
     problems: list[Problem] = []
     for path, kind in {**usual, **named}.items():
-        content = files.read(path) if path in paths else None
-        if content is None:
-            continue
         try:
-            problems += _warnings(readers[kind](content, path).warnings)
-        except ConfigurationError as error:
+            content = files.read(path) if path in paths else None
+            if content is not None:
+                problems += _warnings(readers[kind](content, path).warnings)
+        except UserError as error:
             problems += _mistakes(error)
     return problems

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from amltool.limits import Profile
 
 
+LARGEST_FILE = 128 << 20
+"""Bytes of a file that is looked into, a notebook's among them."""
+
+
 class Pushed(msgspec.Struct, frozen=True):
     """Commits that are looked at: ``tip`` and, of those before it, what neither ``known`` nor ``remote`` has.
 
@@ -56,7 +60,7 @@ class Subject(msgspec.Struct, frozen=True):
     def read(self, path: str) -> bytes | None:
         """The content of a file of the project as it is in what is looked at; ``None`` where there is none."""
         try:
-            return read_file(self.git, self.listing, path, self.prefix)
+            return read_file(self.git, self.listing, path, self.prefix, LARGEST_FILE)
         except IsADirectoryError:
             return None
 

@@ -12,6 +12,7 @@ from amltool.commands.checks.limits import file_problems
 from amltool.commands.checks.notebooks import notebook_problems
 from amltool.commands.checks.places import place_problems
 from amltool.commands.checks.secrets import LARGEST_TEXT, secret_problems
+from amltool.commands.checks.subject import LARGEST_FILE
 from amltool.commands.opening import Opened
 from amltool.configuration.folder import FOLDER, Files, read_if_there, working_files
 from amltool.errors import UserError
@@ -37,8 +38,8 @@ class Seen(msgspec.Struct, frozen=True):
         """The content of a file of the project; ``None`` where there is none, or it cannot be read."""
         try:
             if self.on_disk:
-                return read_if_there(self.opened.project.root / path)
-            return read_file(self.opened.git, self.listing, path, self.opened.prefix)
+                return read_if_there(self.opened.project.root / path, LARGEST_FILE)
+            return read_file(self.opened.git, self.listing, path, self.opened.prefix, LARGEST_FILE)
         except (IsADirectoryError, UserError):
             return None
 
