@@ -40,7 +40,7 @@ from amltool.targets import open_target
 from amltool.targets.base import drive
 from amltool.targets.drive import Drive, Target, labels_of
 from amltool.targets.placing import project_key, remove_run_folders
-from amltool.targets.watcher import Watcher
+from amltool.targets.watcher import TailWatcher, Watcher
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
 """The ancestor's words (WORKBENCH 2.3)."""
@@ -115,7 +115,15 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
         entry.keep(LOCK_FILE, wanted.lock)
     if not detach:
         watcher.say(f"RunId: {entry.run_id}\n")
-    return start(opened, entry, watcher, snapshot, target, detach=detach)
+    tail = TailWatcher(watcher)
+    submitted = start(opened, entry, tail, snapshot, target, detach=detach)
+    if submitted.record is not None and submitted.record.status is RunStatus.FAILED:
+        from amltool.commands.missing_files import missing_file
+
+        said = missing_file(opened, snapshot, tail.tail)
+        if said:
+            watcher.say(said)
+    return submitted
 
 
 def _add_to_journal(opened: Opened, request: RunRequest, snapshot: Snapshot) -> JournalEntry:

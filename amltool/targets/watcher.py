@@ -6,6 +6,8 @@ from typing import Protocol
 
 from amltool.run import RunStatus
 
+TAIL = 8 << 10
+
 
 class Watcher(Protocol):
     """Who is told what happens while a run is driven."""
@@ -38,3 +40,27 @@ class Silent:
     def log(self, line: str) -> None: ...
 
     def progress(self, what: str, size: int, total: int | None) -> None: ...
+
+
+class TailWatcher:
+    """Hands everything on to another watcher, and keeps the end of what the run printed, `TAIL` bytes at most."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self.tail = b""
+
+    def status(self, status: RunStatus) -> None:
+        self._watcher.status(status)
+
+    def console(self, content: bytes) -> None:
+        self.tail = (self.tail + content[-TAIL:])[-TAIL:]
+        self._watcher.console(content)
+
+    def say(self, message: str) -> None:
+        self._watcher.say(message)
+
+    def log(self, line: str) -> None:
+        self._watcher.log(line)
+
+    def progress(self, what: str, size: int, total: int | None) -> None:
+        self._watcher.progress(what, size, total)

@@ -1,0 +1,115 @@
+"""A run that failed for want of a file which lies in the working folder: one sentence says why, with what helps."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from amltool.commands.missing_files import missing_file
+from amltool.commands.opening import Opened, open_project
+from amltool.git.snapshots import take
+from amltool.git.survey import survey
+from amltool.snapshot import Snapshot
+from amltool.targets.watcher import TAIL, Silent, TailWatcher
+from tests.amltool_command import amltool, make_project
+from tests.repositories import commit_all, make_repository, write_files
+
+PROJECT = {"train.py": "print(1)\n", "aml_config/local.compute": "type: local\n"}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return make_repository(tmp_path / "project", dict(PROJECT))
+
+
+def look(folder: Path) -> tuple[Opened, Snapshot]:
+    opened = open_project(folder)
+    return opened, take(opened.git, survey(opened.git, "", ".", opened.profile))
+
+
+def said(folder: Path, tail: str) -> str:
+    return missing_file(*look(folder), tail.encode())
+
+
+PYTHON = "FileNotFoundError: [Errno 2] No such file or directory: {!r}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        PYTHON.format("data/a.csv"),
+        PYTHON.format("./data/a.csv"),
+        PYTHON.format("/azureml-run/work/data/a.csv"),
+        "cat: data/a.csv: No such file or directory",
+        "Error in file(file, 'rt') : cannot open file 'data/a.csv': No such file or directory",
+        "OSError: data/a.csv not found.",
+    ],
+)
+def test_a_file_that_git_ignores_is_named_and_the_remedy_helps(repository: Path, line: str) -> None:
+    write_files(repository, {".gitignore": "data/\n", ".amlignore": "", "data/a.csv": "1"})
+    commit_all(repository)
+    sentence = said(repository, f"Traceback (most recent call last):\n{line}\n")
+    assert "data/a.csv is in your folder" in sentence
+    found = re.search(r"`(git add [^`]*)`", sentence)
+    assert found is not None
+    subprocess.run(["bash", "-c", found[1]], cwd=repository, check=True)
+    assert said(repository, line) == ""
+
+
+def test_a_folder_and_a_module_count_too(repository: Path) -> None:
+    write_files(repository, {".gitignore": "/data/\n/mine/\n", ".amlignore": "", "data/a": "1", "mine/__init__.py": ""})
+    assert "Git ignores it" in said(repository, PYTHON.format("data"))
+    assert "mine is in your folder" in said(repository, "ModuleNotFoundError: No module named 'mine.part'")
+
+
+@pytest.mark.parametrize("name", [".amlignore", ".gitignore"])
+def test_the_line_of_the_ignore_file_that_rules_is_named(repository: Path, name: str) -> None:
+    write_files(repository, {name: "# large\n/data/\n", "data/a.csv": "1"})
+    assert f"({name}:2: /data/ leaves out data/a.csv)" in said(repository, PYTHON.format("data/a.csv"))
+    (repository / name).write_text("# large\n")
+    assert said(repository, PYTHON.format("data/a.csv")) == ""
+
+
+def test_outputs_are_in_no_snapshot(repository: Path) -> None:
+    write_files(repository, {"outputs/model.bin": "x"})
+    assert "outputs/ is in no snapshot" in said(repository, PYTHON.format("outputs/model.bin"))
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "ValueError: train.py is wrong",
+        PYTHON.format("train.py"),
+        PYTHON.format("nowhere.csv"),
+        PYTHON.format("../project/secret"),
+        PYTHON.format("/etc/passwd"),
+        PYTHON.format("a\0b"),
+        PYTHON.format("x" * 9000),
+        "secret: fine",
+        "",
+        "No such file or directory: " + "a " * 5000,
+    ],
+)
+def test_of_other_failures_nothing_is_said(repository: Path, tail: str) -> None:
+    write_files(repository, {".gitignore": "secret\n", "secret": "x"})
+    assert said(repository, tail) == ""
+
+
+def test_only_the_end_of_the_console_is_kept() -> None:
+    watcher = TailWatcher(Silent())
+    for _ in range(100):
+        watcher.console(b"x" * 1000)
+    watcher.console(b"y" * 3 * TAIL + b"end")
+    assert len(watcher.tail) == TAIL
+    assert watcher.tail.endswith(b"yend")
+
+
+def test_a_failed_submit_says_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", {"train.py": "open('data/a.csv')\n", ".amlignore": "data/\n"})
+    write_files(project, {"data/a.csv": "1"})
+    done = amltool(project, "submit", "train.py", check=False)
+    assert done.returncode == 1
+    assert ".amlignore:1: data/ leaves out data/a.csv" in done.stderr
