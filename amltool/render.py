@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ LEVEL_STYLES = {"ok": "green", "warning": "yellow", "unreachable": "yellow", "er
 LONGEST_VALUE = 48
 LONGEST_LINE = 200
 LONGEST_COMMAND = 2000
+MOST_TOLD = 20
 MOST_ROWS = 100
 """Of parameters, tags and metrics of one run that are shown."""
 LONGEST_TEXT = 10_000
@@ -151,11 +152,13 @@ def run_text(run: Run) -> str:
     for verdict in run.verdicts:
         lines.append(f"Verdict of rerun {verdict.rerun} on {verdict.run_id}: {verdict.verdict}")
         lines += [f"  {harmless(cause)}" for cause in verdict.causes]
+        if isinstance(verdict.not_compared, list):
+            lines += [f"  not compared: {harmless(each)}" for each in verdict.not_compared]
     return "\n".join(lines)
 
 
 def _more(count: int) -> list[str]:
-    return [f"  and {count} more: amltool show RUN --json"] if count > 0 else []
+    return [f"  and {count} more; all of them: --json"] if count > 0 else []
 
 
 def _variables(variables: Mapping[str, str] | None) -> str:
@@ -282,7 +285,7 @@ def _cell(value: Any) -> str:
         return number(value) if value is not None else ""
     import json
 
-    return json.dumps(value, ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False), LONGEST_LINE)
 
 
 def comparison_text(made: Comparison) -> str:
@@ -291,25 +294,44 @@ def comparison_text(made: Comparison) -> str:
     parts = []
     for title, rows in (("", made.fields), ("Metrics", made.metrics), ("Outputs (SHA-256)", made.outputs)):
         if rows:
-            cells = [(name, *map(_cell, values)) for name, values in rows]
+            cells = [(name, *map(_cell, values)) for name, values in _by_key(rows)]
             parts.append((f"{title}\n" if title else "") + table(("", *short), cells))
-    for title, lines in (("Files that differ between the commits", made.code), ("Packages", made.packages)):
+    told = [("Files that differ between the commits", made.code), ("Packages", made.packages)]
+    told += [(f"What {run.rsplit('-', 1)[-1]} left, against {short[0]}", lines) for run, lines in made.differences]
+    for title, lines in told:
         if lines:
-            parts.append(f"{title}:\n" + "\n".join(f"  {harmless(line)}" for line in lines))
+            shown = [*map(harmless, lines[:MOST_ROWS]), *_more(len(lines) - MOST_ROWS)]
+            parts.append(f"{title}:\n" + "\n".join(f"  {line}" for line in shown))
     parts.append("The same: " + (", ".join(map(harmless, made.same)) or "nothing"))
     return "\n\n".join(parts)
+
+
+def _by_key(rows: Iterable[tuple[str, Sequence[Any]]]) -> list[tuple[str, Sequence[Any]]]:
+    """Rows; one whose values are maps as a row for each key that differs."""
+    found: list[tuple[str, Sequence[Any]]] = []
+    for name, values in rows:
+        maps = [value or {} for value in values]
+        if not all(isinstance(value, dict) for value in maps) or not any(maps):
+            found.append((name, values))
+            continue
+        for key in dict.fromkeys(key for value in maps for key in value):
+            inner = [value.get(key) for value in maps]
+            if any(value != inner[0] for value in inner):
+                found.append((f"{name}: {key}", inner))
+    return found
 
 
 def verdict_text(report: VerdictReport) -> str:
     """A verdict with what differs and the likely causes."""
     lines = [f"Verdict: {report.verdict.value}"]
-    for title, rows in (("Outputs", report.outputs), ("Metrics", report.metrics)):
+    for title, rows in report.parts:
         differing = [row for row in rows if not row.same]
         if rows:
             lines.append(f"  {title}: {len(rows) - len(differing)} of {len(rows)} the same")
-        lines += [f"    {harmless(row.text())}" for row in differing[:20]]
-    if not report.outputs and not report.metrics:
-        lines.append("  Neither run has outputs or metrics: only how they ended was compared.")
+        lines += [f"    {harmless(row.text())}" for row in differing[:MOST_TOLD]]
+        lines += [f"    and {len(differing) - MOST_TOLD} more"] if len(differing) > MOST_TOLD else []
+    for title, sentences in (("Not compared", report.not_compared), ("Set aside", report.set_aside)):
+        lines += [f"  {title}:", *(f"    {harmless(each)}" for each in sentences[:MOST_TOLD])] if sentences else []
     if report.causes:
         lines += ["  Likely causes:", *(f"    {harmless(cause)}" for cause in report.causes)]
     return "\n".join(lines)

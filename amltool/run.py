@@ -67,6 +67,10 @@ class Tolerances(msgspec.Struct, frozen=True):
             return False
 
 
+ENDED_FIRST = "it had ended by itself before the cancel reached it"
+NO_REASON = (None, "", ENDED_FIRST)
+"""Reasons of a record that say nothing against its end: there is none, or a cancel came too late."""
+
 EXACTLY = Tolerances()
 """Nothing may differ, and everything counts."""
 
@@ -289,6 +293,8 @@ class VerdictEvent(msgspec.Struct, frozen=True, tag_field="event", tag="verdict"
     at: str
     verdict: str
     causes: list[Any] = []
+    not_compared: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    set_aside: list[Any] | msgspec.UnsetType = msgspec.UNSET
     tolerances: Tolerances | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amltool.artifact import Metric
-from amltool.commands.verdicts import VerdictReport
+from amltool.commands.verdicts import NOTHING, VerdictReport
 from amltool.render import check_text, duration, harmless, number, run_text, runs_table, size, table, verdict_text
 from amltool.run import Run, RunRecord, RunStatus, Verdict
 
@@ -73,7 +73,7 @@ def test_a_problem_without_a_remedy_leaves_no_gap() -> None:
 
 
 def test_a_verdict_on_nothing_says_what_was_compared() -> None:
-    assert "only how they ended" in verdict_text(VerdictReport(Verdict.REPRODUCED, (), (), ()))
+    assert "only how they ended" in verdict_text(VerdictReport(Verdict.NOT_COMPARABLE, (), (), (NOTHING,)))
 
 
 def test_no_runs_yet_says_how_to_make_one() -> None:

@@ -46,6 +46,23 @@ def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
         ) from None
 
 
+def sound_content(opened: Opened, artifact: Artifact) -> Iterator[bytes] | None:
+    """The content of an artifact in blocks; ``None`` where it is not here, or damaged."""
+    try:
+        store = open_store(artifact.store, opened.git.layout.store)
+        if not store.check(artifact.sha256):
+            return None
+    except (KeyError, UserError):
+        return None
+
+    def blocks() -> Iterator[bytes]:
+        with store.open(artifact.sha256) as stream:
+            while block := stream.read(1 << 20):
+                yield block
+
+    return blocks()
+
+
 def artifacts_of(opened: Opened, run: Run) -> list[Artifact]:
     """Every artifact of a run, also where the record only names a list.
 

@@ -17,7 +17,10 @@ from amltool.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs between runs: a row is a name and one value a run; ``same`` names what does not differ."""
+    """What differs between runs: a row is a name and one value a run; ``same`` names what does not differ.
+
+    ``differences`` are, for each run but the first, the sentences a verdict on it would have.
+    """
 
     runs: tuple[str, ...]
     fields: list[tuple[str, list[Any]]] = field(default_factory=list)
@@ -25,6 +28,7 @@ class Comparison:
     outputs: list[tuple[str, list[Any]]] = field(default_factory=list)
     code: list[str] = field(default_factory=list)
     packages: list[str] = field(default_factory=list)
+    differences: list[tuple[str, list[str]]] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
 
 
@@ -57,7 +61,17 @@ def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
     if first.commit != last.commit:
         made.code.extend(changed_files(opened, first.commit, last.commit))
     made.packages.extend(lock_differences(opened, runs[0], runs[-1]))
+    made.differences.extend((run.run_id, _as_in_a_verdict(opened, runs[0], run)) for run in runs[1:])
     return made
+
+
+def _as_in_a_verdict(opened: Opened, first: Run, other: Run) -> list[str]:
+    from amltool.commands.judging import left
+    from amltool.commands.verdicts import compare_runs
+
+    report = compare_runs(left(opened, first), left(opened, other))
+    differing = [row.text() for _, rows in report.parts for row in rows if not row.same]
+    return [*differing, *(f"set aside: {sentence}" for sentence in report.set_aside)]
 
 
 def _compare_outputs(opened: Opened, runs: Sequence[Run], made: Comparison) -> None:

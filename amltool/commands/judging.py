@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from amltool.artifact import Artifact
-from amltool.commands.artifacts import artifacts_of
+from amltool.artifact import Artifact, Omission
+from amltool.commands.artifacts import artifacts_of, kept_content, sound_content, whole_run
 from amltool.commands.comparing import lock_content
 from amltool.commands.opening import Opened
-from amltool.commands.verdicts import VerdictReport, compare_runs
+from amltool.commands.verdicts import Left, VerdictReport, compare_runs
 from amltool.errors import UserError
-from amltool.run import EXACTLY, Run, RunRecord, Tolerances, Verdict, VerdictEvent, timestamp
+from amltool.run import EXACTLY, LongList, Run, RunRecord, Tolerances, Verdict, VerdictEvent, timestamp
+
+MOST_SENTENCES = 20
+LONGEST_SENTENCE = 240
+"""Bytes of JSON: what a verdict says in a note is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +46,33 @@ def record_verdict(opened: Opened, record: RunRecord, tolerances: Tolerances) ->
     again, original = _both(opened, record)
     if again is None or original is None or _verdict_on(again) is not None:
         return
-    report = judge(opened, original, again, tolerances)
-    opened.history.verdict(
-        VerdictEvent(
-            run_id=original.run_id,
-            rerun=again.run_id,
-            at=timestamp(),
-            verdict=report.verdict.value,
-            causes=list(report.causes),
-            tolerances=msgspec.UNSET if tolerances == EXACTLY else tolerances,
-        )
+    opened.history.verdict(_event(original, again, judge(opened, original, again, tolerances), tolerances))
+
+
+def _event(original: Run, again: Run, report: VerdictReport, tolerances: Tolerances) -> VerdictEvent:
+    return VerdictEvent(
+        run_id=original.run_id,
+        rerun=again.run_id,
+        at=timestamp(),
+        verdict=report.verdict.value,
+        causes=told(report.causes),
+        not_compared=told(report.not_compared) or msgspec.UNSET,
+        set_aside=told(report.set_aside) or msgspec.UNSET,
+        tolerances=msgspec.UNSET if tolerances == EXACTLY else tolerances,
     )
+
+
+def told(sentences: Sequence[str]) -> list[Any]:
+    """Sentences as a note holds them: so many, each so long, and how many more there are."""
+    shown = [_cut(sentence) for sentence in sentences[:MOST_SENTENCES]]
+    more = len(sentences) - MOST_SENTENCES
+    return [*shown, f"and {more} more"] if more > 0 else shown
+
+
+def _cut(sentence: str) -> str:
+    while len(msgspec.json.encode(sentence)) > LONGEST_SENTENCE:
+        sentence = f"{sentence[: len(sentence) * 3 // 4]}…"
+    return sentence
 
 
 def recorded_verdict(opened: Opened, record: RunRecord) -> Verdict | None:
@@ -71,19 +92,36 @@ def judged(opened: Opened, record: RunRecord) -> Rerun | None:
     report = judge(opened, original, again, tolerances)
     # what was recorded counts: locks and lists may have been at hand then
     causes = tuple(str(cause) for cause in event.causes)
-    return Rerun(original, again, replace(report, verdict=Verdict(event.verdict), causes=causes))
+    gaps = () if isinstance(event.not_compared, msgspec.UnsetType) else tuple(map(str, event.not_compared))
+    gaps = report.not_compared if len(report.not_compared) >= len(gaps) else gaps
+    return Rerun(original, again, replace(report, verdict=Verdict(event.verdict), causes=causes, not_compared=gaps))
 
 
 def judge(opened: Opened, original: Run, again: Run, tolerances: Tolerances) -> VerdictReport:
     """The verdict of one run on another; what this clone does not keep of them is not compared, and said."""
     return compare_runs(
-        original.record,
-        again.record,
+        left(opened, original),
+        left(opened, again),
         tolerances,
-        artifacts=(_artifacts(opened, original), _artifacts(opened, again)),
         locks=(_lock(opened, original), _lock(opened, again)),
         script=script_text(opened, original),
     )
+
+
+def left(opened: Opened, run: Run) -> Left:
+    """What a run left, as far as it is here."""
+    run = whole_run(opened, run)
+    return Left(run.record, _artifacts(opened, run), _omitted(opened, run), partial(sound_content, opened))
+
+
+def _omitted(opened: Opened, run: Run) -> Sequence[Omission] | None:
+    listed = run.record.omitted
+    if not isinstance(listed, LongList):
+        return listed
+    content = kept_content(opened, run, listed.sha256)
+    with contextlib.suppress(msgspec.MsgspecError):
+        return None if content is None else msgspec.json.decode(content, type=list[Omission])
+    return None
 
 
 def script_text(opened: Opened, run: Run) -> bytes | None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from amltool.launchers.base import Exit, LaunchState, Observation
 from amltool.launchers.exit_file import GONE
-from amltool.run import parse_timestamp, timestamp
+from amltool.run import ENDED_FIRST, parse_timestamp, timestamp
 
 if TYPE_CHECKING:
     from amltool.history.journal import JournalEntry
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.2
 FROM_OUTSIDE = "terminated by something other than amltool"
 """Such as a host that ends what its users left when they log out (docs/az-ml.md)."""
-ENDED_FIRST = "it had ended by itself before the cancel reached it"
 FAR_OFF = timedelta(days=1)
 """So far the clock of another machine may be from ours."""
 

@@ -7,8 +7,7 @@ import os
 import amltool
 from amltool.configuration.secrets import as_recorded
 from amltool.history.journal import RunRequest, RunState
-from amltool.run import RunRecord, RunStatus, SettingsUsed, encoded_arguments
-from amltool.targets.canceling import ENDED_FIRST
+from amltool.run import NO_REASON, RunRecord, RunStatus, SettingsUsed, encoded_arguments
 
 
 def record_of(request: RunRequest, state: RunState) -> RunRecord:
@@ -70,5 +69,5 @@ def final_status(state: RunState) -> RunStatus:
     reason, for a script that was ended (by its time limit, say) may leave with 0 all the same."""
     if state.end.canceled:
         return RunStatus.CANCELED
-    is_whole = state.end.exit_code == 0 and state.end.reason in (None, "", ENDED_FIRST)
+    is_whole = state.end.exit_code == 0 and state.end.reason in NO_REASON
     return RunStatus.COMPLETED if is_whole else RunStatus.FAILED

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from amltool.commands.rerun import RerunOptions
     from amltool.run import Run
 
+LONGEST_PATTERNS = 4000
+
 
 @task(
     short={"target": "t"},
@@ -56,11 +58,23 @@ def rerun(
     from amltool.run import Tolerances
 
     tolerances = Tolerances(_tolerance("rtol", rtol), _tolerance("atol", atol), ignore_output, ignore_metric)
+    _refuse_long((*ignore_output, *ignore_metric))
     options = RerunOptions(target=target, tolerances=tolerances, timeout_s=seconds(timeout))
     opened = open_project()
     originals = [finished(opened, run)] if commit is None else runs_of(opened, commit)
     again = _detached if detach else _followed
     return again(opened, originals, options, json=json, as_list=commit is not None)
+
+
+def _refuse_long(patterns: Sequence[str]) -> None:
+    """They stand in the verdict, which is a line of a note."""
+    from amltool.errors import UserError
+
+    if sum(len(pattern.encode()) for pattern in patterns) > LONGEST_PATTERNS:
+        raise UserError(
+            f"--ignore-output and --ignore-metric take {LONGEST_PATTERNS} bytes together at most.",
+            "Name many by one pattern: --ignore-output 'plots/*'",
+        )
 
 
 def _tolerance(name: str, value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amltool.artifact import Artifact, Metric, Omission
-from amltool.commands.verdicts import Finding, compare_runs
+from amltool.commands.findings import Finding, compare_value
+from amltool.commands.judging import LONGEST_SENTENCE, MOST_SENTENCES, told
+from amltool.commands.verdicts import NOTHING, Left, VerdictReport, compare_runs
 from amltool.run import (
     EXACTLY,
     EnvironmentUsed,
@@ -56,19 +59,46 @@ def metrics(**values) -> dict:
     return {"metrics": found}
 
 
+def series(metric: Metric, name: str) -> list[dict]:
+    first = metric.last if metric.min is None else metric.min
+    values = [first] * (metric.count - 1) + [metric.last]
+    return [
+        {"kind": "image" if "outputs/" in str(value) else "metric", "name": name, "value": value} for value in values
+    ]
+
+
+def left(record: RunRecord, artifacts: list[Artifact] | None = None) -> Left:
+    """What such a record's run left, with the lines it logged."""
+    lines = [line for name, metric in record.metrics.items() for line in series(metric, name)]
+    content = b"\n".join(msgspec.json.encode(line) for line in lines)
+    found = Left.by(record, artifacts)
+    if found.artifacts is None:
+        return found
+    logged = Artifact("metrics.jsonl", len(content), "e" * 64)
+    return replace(
+        found, artifacts=[*found.artifacts, logged], contents=lambda one: [content] if one == logged else None
+    )
+
+
+def compare(
+    original: RunRecord, rerun: RunRecord, tolerances: Tolerances = EXACTLY, artifacts=(None, None), **more
+) -> VerdictReport:
+    return compare_runs(left(original, artifacts[0]), left(rerun, artifacts[1]), tolerances, **more)
+
+
 def verdict(rerun: RunRecord, original: RunRecord = ORIGINAL, tolerances: Tolerances = EXACTLY) -> Verdict:
-    return compare_runs(original, rerun, tolerances).verdict
+    return compare(original, rerun, tolerances).verdict
 
 
 def causes(rerun: RunRecord, original: RunRecord = ORIGINAL, **more) -> list[str]:
     """Of a rerun whose model differs."""
     differing = msgspec.structs.replace(rerun, **outputs(("model.pkl", "f")))
-    return list(compare_runs(original, differing, **more).causes)
+    return list(compare(original, differing, **more).causes)
 
 
 class TestReproduced:
     def test_equal_outputs_metrics_and_exit_are_reproduced(self):
-        report = compare_runs(ORIGINAL, changed())
+        report = compare(ORIGINAL, changed())
         assert report.verdict is Verdict.REPRODUCED
         assert report.causes == ()
         assert all(row.same for row in (*report.outputs, *report.metrics))
@@ -79,6 +109,7 @@ class TestReproduced:
 
     def test_a_failure_that_fails_again_in_the_same_way_is_reproduced(self):
         failed = msgspec.structs.replace(ORIGINAL, status=RunStatus.FAILED, exit_code=7)
+        # its console, by which it is known that it failed in the same way, is the same
         assert verdict(changed(status=RunStatus.FAILED, exit_code=7), failed) is Verdict.REPRODUCED
 
     @pytest.mark.parametrize("value", ["NaN", "Infinity", None, True, "text", [1, "NaN"], {"a": [1.0]}])
@@ -95,9 +126,9 @@ class TestReproduced:
 
     @given(SERIES)
     def test_every_series_reproduces_itself(self, values):
-        series = metrics(m=Metric(values[-1], len(values), min(values), max(values)))
-        original = msgspec.structs.replace(ORIGINAL, **series)
-        assert verdict(changed(**series), original) is Verdict.REPRODUCED
+        logged = metrics(m=Metric(values[-1], len(values), min(values), max(values)))
+        original = msgspec.structs.replace(ORIGINAL, **logged)
+        assert verdict(changed(**logged), original) is Verdict.REPRODUCED
 
 
 class TestDiffers:
@@ -168,8 +199,7 @@ class TestWithinTolerance:
         assert verdict(changed(**metrics(m=1e300)), original, Tolerances(rtol=1e9, atol=1e9)) is Verdict.DIFFERS
 
     def test_a_number_too_large_for_a_float_does_no_harm(self):
-        original = msgspec.structs.replace(ORIGINAL, **metrics(m=10**400))
-        assert verdict(changed(**metrics(m=10**400 + 1)), original, Tolerances(rtol=0.1)) is Verdict.DIFFERS
+        assert compare_value(10**400, 10**400 + 1, Tolerances(rtol=0.1)) is Finding.DIFFERS
 
     def test_an_ignored_output_that_differs_is_within_tolerance(self):
         rerun = changed(**outputs(("model.pkl", "f")))
@@ -201,21 +231,21 @@ class TestNotComparable:
 
     def test_it_says_which_run_and_why(self):
         lost = changed(status=RunStatus.FAILED, exit_code=None, reason="the host restarted")
-        [cause] = compare_runs(ORIGINAL, lost).causes
+        [cause] = compare(ORIGINAL, lost).causes
         assert cause == "the rerun did not come to an end of its own: Failed (the host restarted)"
 
     def test_a_list_of_artifacts_that_is_not_here_cannot_be_compared(self):
         rerun = changed(artifacts=LongList(300, 1, "0" * 64, "artifacts.json"))
         assert verdict(rerun) is Verdict.NOT_COMPARABLE
-        given_both = compare_runs(ORIGINAL, rerun, artifacts=(ORIGINAL.artifacts, ORIGINAL.artifacts))
+        given_both = compare(ORIGINAL, rerun, artifacts=(ORIGINAL.artifacts, ORIGINAL.artifacts))
         assert given_both.verdict is Verdict.REPRODUCED
 
     def test_an_output_too_large_to_collect_cannot_be_compared(self):
         gap = {"omitted": [Omission("outputs/huge.bin", 600, "over 512 MB")]}
         original = msgspec.structs.replace(ORIGINAL, **gap)
-        report = compare_runs(original, changed(**gap))
+        report = compare(original, changed(**gap))
         assert report.verdict is Verdict.NOT_COMPARABLE
-        assert "outputs/huge.bin" in report.causes[0]
+        assert "outputs/huge.bin" in report.not_compared[0]
 
     def test_of_another_size_it_differs(self):
         original = msgspec.structs.replace(ORIGINAL, omitted=[Omission("outputs/huge.bin", 600, "over 512 MB")])
@@ -231,9 +261,27 @@ class TestNotComparable:
         ignoring = Tolerances(ignored_outputs=("huge.bin",))
         assert verdict(changed(**gap), original, ignoring) is Verdict.WITHIN_TOLERANCE
 
-    def test_the_same_link_left_out_of_both_does_not_count(self):
+    def test_a_link_that_nobody_read_cannot_be_compared(self):
         gap = {"omitted": [Omission("outputs/latest", None, "it is a link out of the run folder")]}
-        assert verdict(changed(**gap), msgspec.structs.replace(ORIGINAL, **gap)) is Verdict.REPRODUCED
+        report = compare(msgspec.structs.replace(ORIGINAL, **gap), changed(**gap))
+        assert report.verdict is Verdict.NOT_COMPARABLE
+        [said] = report.not_compared
+        assert said.startswith("outputs/latest: not collected in either run (it is a link")
+
+    def test_a_run_that_left_nothing_cannot_be_compared(self):
+        nothing = {"artifacts": [], "metrics": {}}
+        report = compare(msgspec.structs.replace(ORIGINAL, **nothing), changed(**nothing))
+        assert (report.verdict, report.causes) == (Verdict.NOT_COMPARABLE, (NOTHING,))
+
+    def test_a_series_that_is_not_here_cannot_be_compared(self):
+        report = compare_runs(ORIGINAL, changed())
+        assert report.verdict is Verdict.NOT_COMPARABLE
+        assert report.not_compared[0].startswith("metrics.jsonl: not compared value by value")
+
+    @pytest.mark.parametrize("reason", ["time-out after 2 s", "out of memory", "stopped with docker stop"])
+    def test_a_run_that_was_ended_did_not_come_to_its_end(self, reason):
+        ended = {"status": RunStatus.FAILED, "exit_code": 0, "reason": reason}
+        assert verdict(changed(**ended), msgspec.structs.replace(ORIGINAL, **ended)) is Verdict.NOT_COMPARABLE
 
     def test_a_log_that_was_not_collected_does_not_count(self):
         assert verdict(changed(omitted=[Omission("logs/huge.log", 600, "over 512 MB")])) is Verdict.REPRODUCED
@@ -292,7 +340,7 @@ class TestCauses:
         assert causes(changed(**change)) == [said]
 
     def test_another_ending_is_said_first(self):
-        report = compare_runs(ORIGINAL, changed(exit_code=None, signal="SIGSEGV", status=RunStatus.FAILED))
+        report = compare(ORIGINAL, changed(exit_code=None, signal="SIGSEGV", status=RunStatus.FAILED))
         assert report.causes[0] == "it ended otherwise: exit code 0 -> SIGSEGV"
 
     @pytest.mark.parametrize(
@@ -323,7 +371,7 @@ class TestCauses:
 
 
 def test_the_report_as_json_names_everything_that_was_compared():
-    report = compare_runs(ORIGINAL, changed(**outputs(("model.pkl", "f"))))
+    report = compare(ORIGINAL, changed(**outputs(("model.pkl", "f"))))
     content = json.loads(json.dumps(report.to_json()))
     assert content["verdict"] == "differs"
     assert content["outputs"] == [
@@ -332,19 +380,28 @@ def test_the_report_as_json_names_everything_that_was_compared():
     assert content["metrics"][0]["finding"] == "same"
 
 
+@given(st.lists(st.text(max_size=500), max_size=60))
+def test_what_a_verdict_says_in_a_note_is_bounded(sentences):
+    shown = told(sentences)
+    assert len(msgspec.json.encode(shown)) <= 21 * (LONGEST_SENTENCE + 1) + 2
+    assert len(shown) <= MOST_SENTENCES + 1
+    if len(sentences) > MOST_SENTENCES:
+        assert shown[-1] == f"and {len(sentences) - MOST_SENTENCES} more"
+
+
 def test_every_line_for_people_names_what_it_is_about():
     rerun = changed(**outputs(("model.pkl", "f"), ("new.txt", "a")), **metrics(accuracy=Metric(0.5, 2, 0.91, 0.96)))
-    report = compare_runs(ORIGINAL, rerun)
+    report = compare(ORIGINAL, rerun)
     assert [row.text() for row in (*report.outputs, *report.metrics)] == [
         "outputs/model.pkl: differs (bbbbbbbbbbbb -> ffffffffffff)",
         "outputs/new.txt: only in the rerun",
-        "accuracy: differs (0.96 -> 0.5)",
+        "accuracy: 1 of 2 values differ, first value 2: 0.96 -> 0.5",
     ]
     assert {row.finding for row in report.outputs} == {Finding.DIFFERS, Finding.NEW}
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
@@ -353,7 +410,7 @@ VALUES = st.recursive(
 @given(VALUES, VALUES)
 def test_any_two_values_can_be_compared_and_zero_tolerance_means_equal(was, now):
     original = msgspec.structs.replace(ORIGINAL, **metrics(m=Metric(was, 1)))
-    found = compare_runs(original, changed(**metrics(m=Metric(now, 1)))).verdict
+    found = compare(original, changed(**metrics(m=Metric(now, 1)))).verdict
     assert found in (Verdict.REPRODUCED, Verdict.DIFFERS)
     if found is Verdict.REPRODUCED:
         assert was == now or isinstance(was, str)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from amltool.targets.canceling import ENDED_FIRST
+from amltool.run import ENDED_FIRST
 from tests.amltool_command import amltool
 from tests.components.docker_projects import unfinished
 from tests.components.remote_projects import (

@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from amltool.launchers.base import Exit, LaunchState, Observation
-from amltool.targets.canceling import ENDED_FIRST, FROM_OUTSIDE, CanceledError, UntilCanceled, as_it_ended
+from amltool.run import ENDED_FIRST
+from amltool.targets.canceling import FROM_OUTSIDE, CanceledError, UntilCanceled, as_it_ended
 
 
 class Heard:

@@ -6,8 +6,8 @@ import pytest
 
 from amltool.history.journal import RunState
 from amltool.launchers.container_end import STOPPED
-from amltool.run import Exit, RunStatus
-from amltool.targets.canceling import ENDED_FIRST, FROM_OUTSIDE, GONE
+from amltool.run import ENDED_FIRST, Exit, RunStatus
+from amltool.targets.canceling import FROM_OUTSIDE, GONE
 from amltool.targets.recording import final_status
 
 REASONS = ("time-out after 2 s", STOPPED, "out of memory", "the end of the console is missing: the disk is full",
