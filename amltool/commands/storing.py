@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amltool.commands.opening import Opened
@@ -17,6 +19,24 @@ if TYPE_CHECKING:
 def store_address(opened: Opened, compute: ComputeTarget | None) -> str | None:
     """The store for runs on a compute target: its own, else the project's, else ``None``, which is the clone's."""
     return (compute.artifact_store if compute else None) or opened.project.settings.artifact_store
+
+
+def check_store(opened: Opened, address: str | None) -> None:
+    """Make sure that content can be kept in the store of an address, without a trace.
+
+    Of the clone's own only what lies there is looked at: the journal is written beside it, and a submit has no time to
+    lose.
+
+    Raises:
+        UserError: it cannot be opened, or nothing can be kept there.
+    """
+    folder = opened.git.layout.store
+    if address is not None or any(map(_is_in_the_way, (folder, folder / "incoming", folder / "objects"))):
+        ready_store(opened, address)
+
+
+def _is_in_the_way(folder: Path) -> bool:
+    return os.path.lexists(folder) and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK))
 
 
 def ready_store(opened: Opened, address: str | None) -> ArtifactStore:

@@ -16,7 +16,7 @@ import msgspec
 from amltool.commands.driving import drive_in_background, finish, hand_over, prepare_drive
 from amltool.commands.inputs import profile_of, recorded, say_changed_target, variables_of
 from amltool.commands.opening import Opened
-from amltool.commands.storing import ready_store, store_address
+from amltool.commands.storing import check_store, store_address
 from amltool.commands.weighing import refuse_over_limits, weighed
 from amltool.configuration.choosing import Chosen, choose
 from amltool.configuration.compute import ComputeTarget, effect_of, read_compute, write_compute
@@ -353,7 +353,7 @@ def _request(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: Wa
     script, arguments = command_of(configuration, wanted.script, wanted.arguments, settings.script)
     script = script_in_snapshot(opened, script, snapshot)
     address = store_address(opened, chosen.compute)
-    ready_store(opened, address)
+    check_store(opened, address)
     target, run_id = open_target(chosen.compute, opened.names, opened.git.top), new_run_id(snapshot.commit)
     key = project_key(opened.git, opened.prefix)
     labels = labels_of(run_id, snapshot.commit, opened.names.name, key)

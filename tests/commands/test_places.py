@@ -35,8 +35,9 @@ def project_with(tmp_path: Path, compute: str = COMPUTE, settings: str = "") -> 
     return make_project(tmp_path / "project", files)
 
 
-@pytest.mark.parametrize("where", ["project", "compute"])
-@pytest.mark.parametrize("kind", UNUSABLE)
+@pytest.mark.parametrize(
+    ("kind", "where"), [*((kind, "project") for kind in UNUSABLE), ("no kind at all", "compute"), ("a file", "compute")]
+)
 def test_a_store_that_cannot_be_used_is_found_out_before_anything_runs(tmp_path: Path, kind: str, where: str) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
@@ -58,6 +59,20 @@ def test_a_store_that_cannot_be_used_is_found_out_before_anything_runs(tmp_path:
     assert amltool(folder, "check", check=False).returncode == 1
     findings = json.loads(amltool(folder, "doctor", "--json", check=False).stdout)
     assert [finding["level"] for finding in findings if finding["what"] == "artifact store"] == ["error"]
+
+
+@pytest.mark.parametrize("name", ["store", "store/objects", "store/incoming"])
+def test_a_file_in_the_way_of_the_clones_own_store_is_found_out(tmp_path: Path, name: str) -> None:
+    folder = project_with(tmp_path)
+    path = folder / ".git/amltool" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("x")
+
+    done = amltool(folder, "submit", "--target", "local", "t.py", check=False)
+
+    assert done.returncode == 1
+    assert "artifact store" in done.stderr
+    assert "RAN" not in done.stdout
 
 
 def test_looking_at_the_places_leaves_nothing(tmp_path: Path) -> None:

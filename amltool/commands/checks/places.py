@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from amltool.commands.opening import Opened, read_computes
-from amltool.commands.storing import ready_store, stores_in_use
+from amltool.commands.storing import check_store, stores_in_use
 from amltool.configuration.choosing import list_compute_targets
 from amltool.configuration.compute import ComputeTarget
 from amltool.configuration.folder import FOLDER, working_files
@@ -44,7 +44,7 @@ def extras_of(compute: ComputeTarget) -> Iterator[str]:
 def _store_problems(opened: Opened) -> Iterator[Problem]:
     for named_by, address in stores_in_use(opened):
         try:
-            ready_store(opened, address)
+            check_store(opened, address)
         except UserError as error:
             yield Problem(STORE, Level.ERROR, f"{named_by}: {error.what}", error.remedy)
 
