@@ -306,3 +306,26 @@ class TestNewEnvironments:
         assert unfinished(folder) == []
         [run] = json.loads(amltool(folder, "runs", "--json").stdout)
         assert (run["status"], run["reason"]) == ("Canceled", "interrupted before it started")
+
+
+def test_docker_that_a_run_configuration_of_azureml_core_enables_is_a_run_in_docker(
+    docker_projects: DockerProjects, tmp_path: Path
+) -> None:
+    docker = {"enabled": True, "baseImage": docker_projects.base_image, "shmSize": "1g"}
+    configuration = {
+        "script": "train.py",
+        "target": "local",
+        "autoPrepareEnvironment": True,
+        "environment": {"docker": docker},
+    }
+    files: dict[str, bytes | str] = {
+        "train.py": TRAIN,
+        "aml_config/local.compute": "type: local\n",
+        "aml_config/core.runconfig": json.dumps(configuration),
+    }
+    folder = docker_projects.make(tmp_path, files)
+
+    record = json.loads(amltool(folder, "submit", "-c", "core", "--json").stdout)
+
+    assert (record["target"], record["target_type"], record["status"]) == ("local", "localdocker", "Completed")
+    assert record["environment"]["image"] in docker_projects.images().values()
