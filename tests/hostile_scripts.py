@@ -175,7 +175,7 @@ def _forged(chance: random.Random) -> list[object]:
     end = {"v": 1, "exit_code": chance.choice([0, 300, -1, "0"]), "started": "never", "ended": 12}
     placed = {"v": 1, "tick": chance.randrange(2**62), "files": [["train.py", 0o100644, "0" * 40, [1, 1, 1, 1, 1]]]}
     released = {"project": chance.choice(["/x/.git:", "", 5]), "at": "2026-11-30T00:00:00Z"}
-    return [start, end, placed, released, [], None, json.loads("[" * 200 + "]" * 200)]
+    return [start, end, placed, released, [], None, json.loads("[" * 150 + "]" * 150)]
 
 
 def victim_program() -> str:
