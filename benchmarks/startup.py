@@ -19,7 +19,7 @@ ANSWER_TARGET = 2.0
 def measure(history: LargeHistory, rounds: int) -> Iterator[Figure]:
     """Measure the three in turns with the floor."""
     empty = history.surroundings.folder / "empty"
-    empty.mkdir()
+    empty.mkdir(exist_ok=True)
     (empty / "tasks.py").touch()
     floor = history.surroundings.program(empty, "invoke", "--list", exit_codes=NOTHING_FOUND)
     asked = {

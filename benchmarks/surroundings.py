@@ -62,7 +62,7 @@ class Surroundings:
 
 
 @contextmanager
-def installed() -> Iterator[Path]:
+def installed(repository: Path = REPOSITORY) -> Iterator[Path]:
     """amltool as a user has it: a wheel, installed in a fresh virtual environment, compiled by pip."""
     with tempfile.TemporaryDirectory(prefix="amltool-installed-") as folder:
         python = Path(folder) / "bin" / "python"
@@ -75,7 +75,7 @@ def installed() -> Iterator[Path]:
                 "install",
                 "--quiet",
                 "--disable-pip-version-check",
-                f"{REPOSITORY}[docker,ssh]",
+                f"{repository}[docker,ssh]",
             ),
         ):
             Command(arguments, Path(folder), os.environ).run()
