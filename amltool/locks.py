@@ -21,9 +21,7 @@ LOCKED_S = 30.0
 STOPPED_S = 10.0
 """The same where the holder is stopped (Ctrl-Z): it does not go on by itself."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.001, 0.02
-LONGEST_COMMAND = 80
 NOTE_BYTES = 200
-_PROCESSES = Path("/proc")
 
 
 class LockedError(UserError):
@@ -66,9 +64,11 @@ def note_holder(handle: int) -> None:
 
 def holder_of(path: Path) -> Holder | None:
     """The process that holds the lock on a file; ``None`` where nobody does, or where nobody can tell."""
+    from amltool.tracking.lock_holder import pid_of
+
     pid, since, _ = noted(note_in(path))
     with contextlib.suppress(OSError):  # not on Linux
-        found = _known_to_the_kernel(path)
+        found = pid_of(os.fspath(path))
         if found is None or found != pid:
             pid, since = found, ""
     if pid is None or not _is_alive(pid):
@@ -92,21 +92,6 @@ def noted(note: bytes) -> tuple[int | None, str, str]:
     return (int(words[0]) if words[0].isdigit() and len(words[0]) < 10 else None), since, where
 
 
-def _known_to_the_kernel(path: Path) -> int | None:
-    """A line of ``/proc/locks``: ``1: FLOCK ADVISORY WRITE 708 08:01:131 0 EOF`` (man 5 proc_locks)."""
-    found, lines = path.stat(), (_PROCESSES / "locks").read_text().splitlines()
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
-    others = None
-    for line in lines:
-        words = line.split()
-        if len(words) < 6 or words[1] != "FLOCK" or not words[5].endswith(f":{found.st_ino}"):
-            continue
-        if words[5].startswith(f"{device}:"):
-            return int(words[4])
-        others = int(words[4])  # some file systems (btrfs, overlay) have another number for the device here
-    return others
-
-
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -119,38 +104,26 @@ def _is_alive(pid: int) -> bool:
 
 def _described(pid: int) -> tuple[str, bool]:
     """The command of a process and whether it is stopped."""
+    from amltool.tracking.lock_holder import described
+
     try:
-        words = (_PROCESSES / str(pid) / "cmdline").read_bytes().split(b"\0")
-        state = (_PROCESSES / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0]
-        return _command([os.fsdecode(word) for word in words if word]), state in (b"T", b"t")
-    except (OSError, IndexError):
+        return described(pid)
+    except OSError:
         return _described_by_ps(pid)
 
 
 def _described_by_ps(pid: int) -> tuple[str, bool]:
     import subprocess
 
+    from amltool.tracking.lock_holder import short
+
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         said = subprocess.run(
             ["ps", "-o", "state=", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=2
         ).stdout.strip()
         state, _, command = said.partition(" ")
-        return _command(command.split()), state.startswith("T")
+        return short(command.split()), state.startswith("T")
     return "", False
-
-
-def _command(words: list[str]) -> str:
-    """A command line in short: ours by the name a user knows it by, and never what follows ``--``."""
-    for at, word in enumerate(words):
-        if word == "amltool.tasks.background":
-            words = ["amltool", "in", "the", "background"]
-            break
-        if word == "amltool" or word.endswith("/amltool"):
-            words = ["amltool", *words[at + 1 :]]
-            break
-    told = words[: words.index("--")] if "--" in words else words
-    text = "".join(each if each.isprintable() else "?" for each in " ".join(told))
-    return text if len(text) <= LONGEST_COMMAND else f"{text[: LONGEST_COMMAND - 1]}…"
 
 
 class Patience:

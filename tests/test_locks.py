@@ -26,6 +26,7 @@ from amltool.history import index
 from amltool.history.numbers import next_run_number
 from amltool.hosts.local import LocalHost
 from amltool.locks import Holder, LockedError, holder_of, noted
+from amltool.tracking.lock_holder import short
 from tests.amltool_command import amltool, make_project
 from tests.environments.conftest import Told
 from tests.repositories import git as run_git
@@ -156,7 +157,7 @@ def test_a_note_of_any_content_is_read(note: bytes) -> None:
 
 def test_what_follows_two_dashes_is_not_told() -> None:
     words = ["/usr/bin/python3", "/home/a/bin/amltool", "submit", "train.py", "--", "--key", "hunter22"]
-    assert locks._command(words) == "amltool submit train.py"
+    assert short(words) == "amltool submit train.py"
 
 
 def test_the_run_history_is_not_waited_for_without_a_word(

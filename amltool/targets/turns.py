@@ -22,6 +22,7 @@ from amltool.files import no_space
 from amltool.history.journal import Step
 from amltool.hosts.local import LocalHost
 from amltool.layout import HostLayout
+from amltool.locks import LOCKED_S, LockedError
 from amltool.run import RunStatus
 from amltool.targets.library import install_library
 from amltool.tracking import travel
@@ -52,6 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
     behind: str = ""
     elsewhere: str = ""
     hinted: str = ""
+    locked_by: str = ""
 
 
 class Turn:
@@ -63,6 +65,7 @@ class Turn:
         self.looked_elsewhere = 0.0
         self.had_at = float("-inf")
         self.keeping: threading.Thread | None = None
+        self.locked_since: float | None = None
 
     @property
     def is_sure(self) -> bool:
@@ -88,6 +91,7 @@ def has_turn(run: Drive, *, patient: bool = True) -> bool:
             turn.keeping = threading.Thread(target=_keep, args=(run, turn), daemon=True)
             turn.keeping.start()
         return True
+    _tell_locked(run, turn, answer.locked_by)
     if not turn.is_queued:
         _queue(run, answer)
         turn.is_queued = True
@@ -97,6 +101,22 @@ def has_turn(run: Drive, *, patient: bool = True) -> bool:
         turn.pause_s = min(longest, 1.5 * turn.pause_s or FIRST_PAUSE_S)
         _pause(run, turn.pause_s)
     return False
+
+
+def _tell_locked(run: Drive, turn: Turn, locked_by: str) -> None:
+    """Say once who keeps the turns of a target locked on its host, and give up when that goes on for too long."""
+    if not locked_by:
+        turn.locked_since = None
+        return
+    turns = f"turns of {run.target.name} on {run.target.host.name}"
+    if turn.locked_since is None:
+        turn.locked_since = time.monotonic()
+        run.watcher.say(f"Waiting for the {turns}, kept locked by {locked_by}.")
+    elif time.monotonic() - turn.locked_since > LOCKED_S:
+        raise LockedError(
+            f"The {turns} were kept locked by {locked_by} for {LOCKED_S:.0f} s: given up.",
+            "Let that process go on (kill -CONT) or end it there; then run the same command again.",
+        )
 
 
 def leave(run: Drive) -> None:

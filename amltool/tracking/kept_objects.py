@@ -27,6 +27,7 @@ from .kept_blobs import (
     content_hash,
     git_version,
 )
+from .lock_holder import wait_for
 from .placing import LINK_MODE, File, remove_tree, untouched
 from .run_folders import FILE_FLAGS, PLACED, WORK, Folders, Mark, Root, open_folder
 
@@ -126,12 +127,13 @@ class KeptObjects:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[int]:
         """While the block runs, nobody takes anything away; gives the lock."""
-        lock = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock_file = os.path.join(self.folder, "lock")
+        lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if _lock(lock, fcntl.LOCK_EX):
                 for kept in (self.packs, self.files, self.large):
                     kept.remove_partial()
-            _lock(lock, fcntl.LOCK_SH, wait=True)
+            wait_for(lock, fcntl.LOCK_SH, lock_file, "the cache of objects")
             yield lock
         finally:
             os.close(lock)
@@ -213,10 +215,10 @@ def _open_below(work: int, path: str) -> int:
         folders.close()
 
 
-def _lock(lock: int, kind: int, wait: bool = False) -> bool:
+def _lock(lock: int, kind: int) -> bool:
     """Whether the lock was had; where the file system knows none it never is, and nothing is ever taken away."""
     try:
-        fcntl.flock(lock, kind if wait else kind | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 from .framing import CutError, Read, message, read_contents, read_message
 from .kept_blobs import NotWhatItSaysError
 from .kept_objects import KeptObjects
+from .lock_holder import HeldError, wait_for
 from .placing import BlobError, File, Large, Placed, PlacingError, keep, place
 from .run_folders import (
     MARKS,
@@ -75,7 +76,7 @@ def receive(read: Read, write: Any) -> None:
             _tidy_apart(request, kept, lock)
     except OvertakenError:
         write(message({"overtaken": True}))
-    except (PlacingError, NotWhatItSaysError) as error:
+    except (PlacingError, NotWhatItSaysError, HeldError) as error:
         write(message({"refused": str(error)}))
     except OSError as error:
         place_of_it = error.filename if isinstance(error.filename, str) else ""
@@ -201,8 +202,8 @@ def _held(root: Root, request: Request) -> Iterator[None]:
     """One of us at a time works on a run's folder."""
     handle = root.own(request.run, root.marks)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks: then the attempt's own name has to do
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        # a file system without locks: then the attempt's own name has to do
+        wait_for(handle, fcntl.LOCK_EX, os.path.join(request.root, MARKS, request.run), "the run's folder")
         yield
     finally:
         with contextlib.suppress(OSError):

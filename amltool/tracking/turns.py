@@ -15,7 +15,7 @@ import os
 import sys
 import time
 
-from . import processes
+from . import lock_holder, processes
 from .quick_json import dumps, loads
 from .run_state import EXIT, START, said_of
 
@@ -34,8 +34,10 @@ STARTING_S = 60.0
 FORGOTTEN_S = 7 * 86400.0
 MOST_NAMED = 3
 LONGEST_TURNS = 1 << 24
+ASKED_S = 2.0
+"""How long another one may take while it is asked whose turn it is; the answer then names it."""
 LOCKED_S = 10.0
-"""How long another one who asks may take."""
+"""The same while a change is written down."""
 LOCK_PAUSE_S = 0.01
 
 
@@ -46,12 +48,14 @@ def ask(folder: str, runs: str, run_id: str, limit: int, mark: int) -> "Dict[str
     than ``limit``. ``mark`` is what its processes will be known by; 0 for a container's. The answer: ``has_turn``;
     ``under_way``, how many others have theirs; ``ahead``, how many wait before it, both ``None`` where another one
     takes too long over it; ``behind``, the first of these runs by name; ``elsewhere``, those under way of which only
-    who runs containers can say whether they are over; ``hinted``, those of them whose folder says so.
+    who runs containers can say whether they are over; ``hinted``, those of them whose folder says so;
+    ``locked_by``, who takes too long.
     """
     os.makedirs(folder, exist_ok=True)
-    lock = _locked(folder)
+    lock = _locked(folder, ASKED_S)
     if lock is None:
-        return {"has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": "", "hinted": ""}
+        nobody = {"has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": "", "hinted": ""}
+        return dict(nobody, locked_by=lock_holder.said(os.path.join(folder, LOCK)) or "another program")
     try:
         now = time.time()
         turns = _read(folder)
@@ -94,7 +98,7 @@ def begun(folder: str, run_id: str) -> None:
 def _change(folder: str, run_id: str, change: "Callable[[Turns], Any]") -> None:
     if not os.path.exists(os.path.join(folder, TURNS)):
         return
-    lock = _locked(folder)
+    lock = _locked(folder, LOCKED_S)
     if lock is None:
         return  # who asks sees it, too
     try:
@@ -157,11 +161,11 @@ def _is_elsewhere(runs: str, run_id: str, turn: "Turn") -> bool:
     return bool(start) and start.get("pid_namespace") != processes.pid_namespace()
 
 
-def _locked(folder: str) -> "Optional[int]":
+def _locked(folder: str, within_s: float) -> "Optional[int]":
     """The lock, which the kernel opens again when we die; None where another one has held it for too long."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     lock = os.open(os.path.join(folder, LOCK), flags, 0o644)
-    until = time.monotonic() + LOCKED_S
+    until = time.monotonic() + within_s
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,6 +20,7 @@ from amltool.history.journal import Step
 from amltool.hosts.base import CommandResult
 from amltool.hosts.local import LocalHost
 from amltool.layout import HostLayout
+from amltool.locks import LockedError
 from amltool.run import RunStatus
 from amltool.targets import turns
 from amltool.tracking import turns as turns_there
@@ -257,3 +258,18 @@ def test_it_needs_nothing_of_what_a_login_shell_would_set(tmp_path: Path) -> Non
     command = ["/usr/bin/env", "-i", sys.executable, "-I", "-S", str(bootstrap), "turns", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert json.loads(done.stdout)["has_turn"], done.stderr
+
+
+def test_turns_that_another_keeps_locked_are_said_once_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    target = SimpleNamespace(name="vm", host=SimpleNamespace(name="gpu"))
+    run: Any = SimpleNamespace(target=target, watcher=SimpleNamespace(say=said.append))
+    turn = turns.Turn()
+    for _ in range(3):
+        turns._tell_locked(run, turn, "process 708 (sleep 100)")
+    assert said == ["Waiting for the turns of vm on gpu, kept locked by process 708 (sleep 100)."]
+    turns._tell_locked(run, turn, "")  # it was free in between
+    turns._tell_locked(run, turn, "process 709 (sleep 100)")
+    monkeypatch.setattr(turns, "LOCKED_S", -1.0)
+    with pytest.raises(LockedError, match="kept locked by process 709"):
+        turns._tell_locked(run, turn, "process 709 (sleep 100)")

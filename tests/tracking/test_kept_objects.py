@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import random
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from amltool.tracking import kept_blobs
+from amltool.tracking import kept_blobs, lock_holder
 from amltool.tracking.kept_blobs import NotWhatItSaysError
 from amltool.tracking.kept_objects import KEPT_TREES, KeptObjects
 from amltool.tracking.placing import File
@@ -173,3 +174,16 @@ def test_thrown_away_it_is_gone(kept: Kept) -> None:
 
     assert not Path(kept.objects.folder).exists()
     assert list(Path(kept.objects.folder).parent.glob("kept*")) == []
+
+
+def test_a_cache_that_another_keeps_locked_is_given_up_with_its_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_holder, "LOCKED_S", 0.05)
+    kept = KeptObjects(str(tmp_path / "objects"), 40)
+    with kept.in_use() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as who tidies it
+        with pytest.raises(lock_holder.HeldError, match=rf"the cache of objects .* process {os.getpid()} \("):
+            kept.in_use().__enter__()
+    with kept.in_use():
+        pass  # it is free again

@@ -287,14 +287,14 @@ def test_who_dies_while_it_asks_leaves_no_lock(line: Line) -> None:
 
 
 def test_one_who_waits_too_long_to_ask_is_told_that_it_has_to_wait(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "LOCKED_S", 0.05)
+    monkeypatch.setattr(turns, "ASKED_S", 0.05)
     line.has_turn("a")
     line.leave("a")
-    lock = turns._locked(str(line.folder))
+    lock = turns._locked(str(line.folder), 1.0)
     assert lock is not None
-    assert line.answer("b") == {
-        "has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": "", "hinted": "",
-    }  # fmt: skip
+    answer = line.answer("b")
+    assert answer.pop("locked_by").startswith(f"process {os.getpid()} (")
+    assert answer == {"has_turn": False, "under_way": None, "ahead": None, "behind": "", "elsewhere": "", "hinted": ""}
     os.close(lock)
     assert line.has_turn("b")
 
