@@ -132,8 +132,10 @@ def main(top):
 print("\\n".join(main(sys.argv[1])))
 """
 _VICTIM = """
-import os, sys
+import os, shutil, sys
 top = sys.argv[1]
+assert os.path.basename(top) == "victim"
+shutil.rmtree(top, ignore_errors=True)
 for folder in ("sub/work/outputs", "outputs", "work", "data"):
     os.makedirs(os.path.join(top, folder))
 for path in ("keep.txt", "sub/precious.txt", "sub/work/train.py", "outputs/model", "train.py", "exit.json"):
