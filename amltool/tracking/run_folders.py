@@ -107,14 +107,8 @@ def remove(name: str, within: int) -> None:
     Raises:
         OSError: something in it is not ours to remove, or another disk is mounted there.
     """
-    try:
-        os.unlink(name, dir_fd=within)
+    if _unlinked(name, within):
         return
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.EPERM):  # of a folder: Linux, others
-            raise
     top = open_folder(name, within, any_owner=True)
     try:
         empty(top)
@@ -129,14 +123,12 @@ def empty(top: int) -> None:
     names = os.listdir(top)
     while names:
         for name in names:
-            if not is_folder(name, top):
-                os.unlink(name, dir_fd=top)
+            if _unlinked(name, top):
                 continue
             folder = open_folder(name, top, any_owner=True)
             try:
                 for below in os.listdir(folder):
-                    if not is_folder(below, folder):
-                        os.unlink(below, dir_fd=folder)
+                    if _unlinked(below, folder):
                         continue
                     os.close(open_folder(below, folder, any_owner=True))  # it has to be ours to change, to be moved
                     moved += 1
@@ -147,9 +139,17 @@ def empty(top: int) -> None:
         names = os.listdir(top)
 
 
-def is_folder(name: str, within: int) -> bool:
-    """Return True if a folder, not a link to one, has the name."""
-    return stat.S_ISDIR(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode)
+def _unlinked(name: str, within: int) -> bool:
+    """Remove what is no folder; gives False for one. Asking first what it is would cost as much again."""
+    try:
+        os.unlink(name, dir_fd=within)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.EPERM):  # of a folder: Linux, others
+            raise
+        return False
+    return True
 
 
 def read_file(name: str, within: int, limit: int) -> Tuple[bytes, os.stat_result]:
