@@ -185,12 +185,13 @@ def test_the_part_there_ends_when_nobody_has_spoken_for_long(tmp_path: Path) -> 
     )  # fmt: skip
     assert process.stdin
     begun = time.monotonic()
-    running = {"operation": "run", "number": 1, "command": ["sleep", "61.5"], "timeout_s": None}
+    own = f"61.{os.getpid()}"  # no other worker's
+    running = {"operation": "run", "number": 1, "command": ["sleep", own], "timeout_s": None}
     process.stdin.write(frame(running))
     process.stdin.flush()
     assert process.wait(20) == 0
     assert time.monotonic() - begun > 0.5
-    assert subprocess.run(["pgrep", "-f", "sleep 61.5"], capture_output=True).returncode == 1
+    assert subprocess.run(["pgrep", "-f", f"sleep {own}"], capture_output=True).returncode == 1
     process.communicate()
 
 
