@@ -7,7 +7,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amltool.files import safe_text
@@ -35,6 +35,7 @@ def is_harmful(character: str) -> bool:
 
 
 @given(texts)
+@settings(deadline=None)
 def test_no_text_keeps_anything_harmful(text: str) -> None:
     assert not any(map(is_harmful, harmless(text)))
     assert not any(is_harmful(each) for each in harmless_lines(text) if each not in "\n\t")
@@ -42,6 +43,7 @@ def test_no_text_keeps_anything_harmful(text: str) -> None:
 
 
 @given(texts)
+@settings(deadline=None)
 def test_what_is_harmless_stays_as_it_is(text: str) -> None:
     once = harmless_lines(text)
 
@@ -50,6 +52,7 @@ def test_what_is_harmless_stays_as_it_is(text: str) -> None:
 
 
 @given(json_values)
+@settings(deadline=None)
 def test_json_is_harmless_and_of_equal_value(value: object) -> None:
     for document in (json.dumps(value, ensure_ascii=False, indent=2), json.dumps(value, ensure_ascii=False)):
         made = harmless_json(document.encode()).decode()

@@ -17,6 +17,7 @@ from amltool.commands.opening import Opened, read_computes
 from amltool.commands.targets import run_configurations_of_targets
 from amltool.errors import TargetError, UserError
 from amltool.files import in_home
+from amltool.text import harmless
 
 if TYPE_CHECKING:
     from amltool.configuration.compute import ComputeTarget
@@ -182,9 +183,18 @@ def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
     with closing(host):
         try:
             free, git, clock_s = _machine(host)
-            return replace(_with_room(compute, works_there(compute, host), free), git=git, clock_s=clock_s)
+            works = works_there(compute, host) + _remark(host.start_files_say)
+            return replace(_with_room(compute, works, free), git=git, clock_s=clock_s)
         except UserError as error:
             return _row(compute, TargetState.ERROR, error.what, error.remedy)
+
+
+def _remark(start_files_say: str) -> str:
+    """What start files of the login shell print is passed over; who wonders where it comes from is told."""
+    if not start_files_say:
+        return ""
+    said = harmless(start_files_say.splitlines()[0], 40)
+    return f"; the login shell's start files print ({said}), which is passed over"
 
 
 def check_root(host: SshHost) -> None:

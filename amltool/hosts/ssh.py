@@ -114,6 +114,11 @@ class SshHost:
         """What the machine says of itself; came with the connection."""
         return self._reached().facts
 
+    @property
+    def start_files_say(self) -> str:
+        """What the login shell's start files print whenever a program is started; it is passed over."""
+        return self._reached().start_files_say
+
     def open_stream(self, command: Sequence[str]) -> SshStream:
         """Start a command in a channel of its own and keep its streams.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from amltool.errors import UserError
+from amltool.errors import TargetError, UserError
 from amltool.hosts.ssh_answers import LARGEST_BODY, LARGEST_HEADER, MOST_WITHOUT, Pending
 from amltool.hosts.ssh_failures import failures_of, lost, understood
 from amltool.hosts.ssh_settings import HostFacts
@@ -51,7 +51,10 @@ _BOOTSTRAP = (
 
 
 class Requests:
-    """The conversation over one channel; `facts` came with the greeting."""
+    """The conversation over one channel; `facts` came with the greeting.
+
+    ``start_files_say`` is what the login shell's start files printed before it, which is passed over.
+    """
 
     def __init__(self, channel: Channel, address: str) -> None:
         self._channel = channel
@@ -63,6 +66,7 @@ class Requests:
         self._over = False
         self._heard = self._asked = self._moved = time.monotonic()
         self._sent = 0
+        self.start_files_say = ""
         self.facts = self._greet()
         channel.settimeout(TICK_S)
         threading.Thread(target=self._listen, name=f"ssh-{address}", daemon=True).start()
@@ -99,13 +103,15 @@ class Requests:
             channel.settimeout(GREETING_S)
             # The program is a word of the command: before its standard input takes a byte, sshd takes a round trip.
             begin_command(channel, f"exec python3 -I -S -B -c {python_word(_BOOTSTRAP)} {_program()}")
-            while MAGIC not in noise and len(noise) <= MOST_NOISE:
+            until = time.monotonic() + GREETING_S
+            while MAGIC not in noise:
+                if len(noise) > MOST_NOISE or time.monotonic() > until:
+                    raise UserError(*says_too_much(self._address).args)  # it is there, and no target yet
                 block = channel.recv(PIECE)
                 if not block:
                     raise self._no_greeting(bytes(noise))
                 noise += block
-            if MAGIC not in noise:
-                raise self._no_greeting(bytes(noise))
+            self.start_files_say = noise[: noise.index(MAGIC)].decode("utf-8", "replace").strip()
             self._kept = noise[noise.index(MAGIC) + len(MAGIC) :]
             header, _ = self._received()
         with understood(self._address):
@@ -214,6 +220,14 @@ class Requests:
             self._sent += sent
             self._moved = progress = time.monotonic()
             view = view[sent:]
+
+
+def says_too_much(address: str) -> TargetError:
+    """The sentence for start files of the login shell that print without end."""
+    return TargetError(
+        f"Before {address} starts a program, it prints more than {MOST_NOISE >> 10} KB or over {GREETING_S:.0f} s.",
+        "Look what the login shell's start files (~/.bashrc) do there: they print also where there is no terminal.",
+    )
 
 
 def begin_command(channel: Channel, command: str) -> None:

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 from amltool.errors import TargetError
 from amltool.hosts.ssh_answers import LARGEST_OUTPUT, Pending, most_for
 from amltool.hosts.ssh_failures import failures_of, lost, missing_program, not_asked_for, said_too_much
-from amltool.hosts.ssh_requests import PIECE, STUCK_S, TICK_S, Requests, begin_command, python_word
+from amltool.hosts.ssh_requests import (
+    GREETING_S,
+    MOST_NOISE,
+    PIECE,
+    STUCK_S,
+    TICK_S,
+    Requests,
+    begin_command,
+    python_word,
+    says_too_much,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,21 +39,25 @@ FIRST_BLOCK = 1 << 18
 """A file that is no larger comes with the answer to its opening."""
 BLOCK = 1 << 18
 AHEAD = 8
+MARK = b"\0amltool starts a command\1\n"
+"""Said before a command says anything: what comes earlier is of the login shell's start files, and passed over."""
 _NO_PROGRAM = 127
-_EXEC = """import os, sys
+_EXEC = f"""import os, sys
+os.write(1, {MARK!r})
 words = [bytes.fromhex(word[1:]) for word in sys.argv[1:]]
 try:
     os.execvp(words[0], words)
 except OSError:
     os._exit(127)
 """
-_EXEC_LATER = """import os
+_EXEC_LATER = f"""import os
+os.write(1, {MARK!r})
 def take(size):
     found = b""
     while len(found) < size:
         found += os.read(0, size - len(found)) or os._exit(0)
     return found
-words = take(int.from_bytes(take(4), "big")).split(b"\\0")
+words = take(int.from_bytes(take(4), "big")).split(bytes(1))
 try:
     os.execvp(words[0], words)
 except OSError:
@@ -96,6 +110,8 @@ class SshStream:
         self._is_heard = is_heard
         self._moved = time.monotonic()
         self._program = command[0]
+        self._noise: bytearray | None = bytearray()
+        self._begun = time.monotonic()
         words = [word.encode("utf-8", "surrogateescape") for word in command]
         if is_waiting:
             said = b"\0".join(words)
@@ -109,6 +125,8 @@ class SshStream:
     @property
     def socket(self) -> Channel:
         """What behaves as a socket: recv, sendall, makefile, settimeout, shutdown, close, fileno."""
+        if self._noise is not None:
+            self._received(0)
         return self._channel
 
     def read(self, size: int = -1) -> bytes:
@@ -205,13 +223,31 @@ class SshStream:
         self._begin_moving()
         while True:
             try:
-                block: bytes = self._channel.recv(size)
+                if self._noise is not None and not self._pass_over_noise(self._noise):
+                    continue
+                block: bytes = self._channel.recv(size) if size else b""
             except TimeoutError:
                 self._check_moving()
                 continue
             if not block and size:
                 self._check()
             return block
+
+    def _pass_over_noise(self, noise: bytearray) -> bool:
+        """Take one more block of what comes up to the mark, and not a byte after it; True once it is over.
+
+        Raises:
+            TargetError: it does not end.
+        """
+        known = next(size for size in range(len(MARK) - 1, -1, -1) if noise.endswith(MARK[:size]))
+        block = self._channel.recv(len(MARK) - known)
+        noise += block
+        if len(noise) > MOST_NOISE or time.monotonic() - self._begun > GREETING_S + STUCK_S:
+            raise says_too_much(self._address)
+        if block and not noise.endswith(MARK):
+            return False
+        self._noise = None
+        return True
 
     def _begin_moving(self) -> None:
         self._channel.settimeout(TICK_S)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.amltool_command import amltool, make_project
+from tests.amltool_command import LOCAL, amltool, make_project
 from tests.components.ssh_machine import SshMachine
+from tests.repositories import commit_all
 
 Findings = dict[str, dict[str, str]]
 
@@ -100,3 +101,16 @@ def test_a_user_who_is_not_let_in_is_an_error(project: Path, ssh_machine: SshMac
     code, found = doctor(project)
     assert (code, found["target vm"]["level"]) == (1, "error")
     assert "does not let nobody-there in" in found["target vm"]["message"]
+
+
+def test_start_files_that_print_are_passed_over_and_said(project: Path, ssh_machine: SshMachine) -> None:
+    spoil = "touch ~/.bashrc; cp ~/.bashrc ~/.bashrc.kept; { echo 'echo hello'; cat ~/.bashrc.kept; } > ~/.bashrc"
+    assert ssh_machine.execute(["sh", "-c", spoil], user=ssh_machine.user)[0] == 0
+    try:
+        assert "start files print (hello)" in doctor(project)[1]["target vm"]["message"]
+        assert "start files print (hello)" in amltool(project, "targets", "--check").stdout
+        (project / "aml_config/vm.runconfig").write_text(LOCAL["aml_config/local.runconfig"].replace('"local"', '"vm"'))
+        commit_all(project)
+        assert "ran" in amltool(project, "submit", "train.py", "--target", "vm").stdout
+    finally:
+        ssh_machine.execute(["sh", "-c", "mv ~/.bashrc.kept ~/.bashrc"], user=ssh_machine.user)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amltool.configuration.compute import BASE_IMAGE_VARIABLE, default_base_image, read_compute
@@ -56,6 +56,7 @@ def _pulled(daemon: DockerDaemon, name: str) -> Iterator[Any]:
 
 @pytest.mark.timeout(60)
 @given(st.text(st.sampled_from("abA0.-_/:@[]\\% \n?#"), max_size=200) | st.text(max_size=50))
+@settings(deadline=None)
 def test_no_image_leads_to_another_address(name: str) -> None:
     if is_image(name):
         parts = name.split("/")
@@ -65,6 +66,7 @@ def test_no_image_leads_to_another_address(name: str) -> None:
 
 
 @given(st.text(max_size=30))
+@settings(deadline=None)
 def test_no_name_leads_to_another_address(name: str) -> None:
     if is_docker_name(name) or is_network(name):
         assert quote(name, safe=":") == name

@@ -105,7 +105,7 @@ def test_what_a_login_shell_says_first_is_skipped() -> None:
         (b"", 96, "is too old"),
         (b"This account is closed.", 1, "it said: This account is closed"),
         (b"", 1, "nothing \\(exit code 1\\)"),
-        (b"y" * 100_000, -1, "starts no program"),
+        (b"y" * 100_000, -1, "prints more than 64 KB"),
     ],
 )
 def test_a_host_that_does_not_greet_is_a_sentence(said: bytes, exit_status: int, expected: str) -> None:
