@@ -12,6 +12,7 @@ import shlex
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 from typing import NoReturn
 
 from invoke.exceptions import ParseError
@@ -148,6 +149,8 @@ class TaskReader:
         if self.context.task.script_arguments:
             example = [self.parser.program, self.context.name or "", *self.read_words, END_OF_OPTIONS, word]
             remedy = f"{near}Arguments of the script go after --: {shlex.join([*example, *self.pending])}"
+            if Path(word).is_file():
+                remedy = f"The file of that name is given as {shlex.quote(f'./{word}')}"
         self._refuse(f"{self.context.name} has no option {flag}.", remedy)
 
     def _option(self, flag: str, value: str | None) -> None:

@@ -52,6 +52,12 @@ def test_a_script_is_run_by_the_environments_python() -> None:
     )
 
 
+def test_a_script_whose_name_begins_with_a_dash_is_no_option() -> None:
+    assert command(request("-x.py", "-v")).command == ["/env/bin/python", "./-x.py", "-v"]
+    assert command(request("-x.ipynb")).command[-1] == "./-x.ipynb"
+    assert spark_command(request("-x.py", framework="PySpark")).command[-1] == "./-x.py"
+
+
 def test_an_executable_runs_as_itself_whatever_the_framework() -> None:
     for framework in ("Python", "PySpark"):
         asked = request("bin/run.sh", "-x", interpreted=False, framework=framework)
