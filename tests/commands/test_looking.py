@@ -64,8 +64,8 @@ def test_unfinished_runs_are_listed_first_and_count_for_the_limit(runs: Runs) ->
     assert runs.shown("--limit", "2") == [runs.ids[2], runs.ids[0]]
 
 
-def test_a_script_gets_records_and_unfinished_runs_where_it_asks_for_their_status(runs: Runs) -> None:
-    assert [run["run_id"] for run in runs.json("runs", "--json")] == [runs.ids[1]]
+def test_a_script_gets_the_runs_that_a_person_is_shown(runs: Runs) -> None:
+    assert [run["run_id"] for run in runs.json("runs", "--json")] == [runs.ids[2], runs.ids[0], runs.ids[1]]
     row, *_ = under_way = runs.json("runs", "--json", "--status", "Running")
     assert [run["run_id"] for run in under_way] == [runs.ids[2], runs.ids[0]]
     assert (row["status"], row["script"]) == ("Running", "train.py")
