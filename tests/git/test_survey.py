@@ -249,7 +249,7 @@ class TestSubmodules:
 
 class TestGitSaysWhatChanged:
     def test_a_file_that_git_was_told_to_forget_is_not_taken(self, repository: Path) -> None:
-        write_files(repository, {".env": "old\n"})
+        write_files(repository, {".env": "old\n", ".amlignore": ""})
         commit_all(repository)
         git(repository, "rm", "-q", "--cached", ".env")
         write_files(repository, {".gitignore": ".env\n", ".env": "rotated\n"})

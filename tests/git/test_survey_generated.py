@@ -214,12 +214,17 @@ def listed(folder: Path, tree: str) -> Entries:
 def make(tmp_path: Path, seed: int) -> Hand:
     library = make_repository(tmp_path / "library", {"lib.py": "v1\n"})
     folder = make_repository(tmp_path / "project", {"a.txt": "one\n", "d/x.txt": "x\n", "d/y.bin": "y\n"})
-    write_files(folder, {"pyproject.toml": LIMITS})
+    write_files(folder, {"pyproject.toml": LIMITS, "d/e/z.txt": "z\n", "b.csv": "b\n", "*.txt": "star\n"})
+    if seed % 2:  # then what Git ignores and what a snapshot leaves out differ
+        write_files(folder, {".amlignore": "/never\n"})
     git(folder, "submodule", "--quiet", "add", str(library), "lib")
     commit_all(folder)
     hand = Hand(folder, seed)
     for _ in range(hand.random.randrange(4, 14)):
         hand.act()
+    if seed % 4 == 1:  # chance alone seldom leaves a forgotten file that is still there at the end
+        hand.forget_and_ignore("b.csv")
+        hand.write("b.csv")
     return hand
 
 
