@@ -138,8 +138,7 @@ def compare_runs(
     metrics, parameters, tags = _compare_logged(was, now, logged, tolerances)
     rows = [*outputs, *metrics, *parameters, *tags]
     printed: list[Compared] = []
-    counted = any(row.finding is not Finding.IGNORED for row in rows)
-    if not obstacles and (not counted or RunStatus.FAILED in (was.record.status, now.record.status)):
+    if not obstacles and (not rows or RunStatus.FAILED in (was.record.status, now.record.status)):
         printed, more = compare_printed(was.printed(), now.printed())
         aside += more
     rows += printed
@@ -173,7 +172,7 @@ def _verdict(same_ending: bool, rows: Sequence[Compared], obstacles: bool) -> Ve
         return Verdict.NOT_COMPARABLE
     if not same_ending or found & {Finding.DIFFERS, Finding.MISSING, Finding.NEW}:
         return Verdict.DIFFERS
-    if Finding.UNKNOWN in found or not found - {Finding.IGNORED}:
+    if Finding.UNKNOWN in found or not found:
         return Verdict.NOT_COMPARABLE
     return Verdict.WITHIN_TOLERANCE if found & {Finding.WITHIN_TOLERANCE, Finding.IGNORED} else Verdict.REPRODUCED
 

@@ -48,13 +48,14 @@ def test_variables_and_limits_are_recorded_and_hold_in_a_rerun(project: Path) ->
 
 def test_a_secret_is_recorded_as_a_reference_and_read_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     amltool(project, "submit", "--set", "API_TOKEN=canary-1234", "train.py")
-    assert record(project)["environment_variables"] == {"API_TOKEN": "${env:API_TOKEN}"}
+    original = record(project)
+    assert original["environment_variables"] == {"API_TOKEN": "${env:API_TOKEN}"}
 
-    refused = amltool(project, "rerun", check=False)
+    refused = amltool(project, "rerun", original["run_id"], check=False)
     assert (refused.returncode, "The environment variable API_TOKEN is not set" in refused.stderr) == (1, True)
 
     monkeypatch.setenv("API_TOKEN", "canary-1234")
-    assert "Verdict: reproduced" in amltool(project, "rerun").stdout
+    assert "Verdict: reproduced" in amltool(project, "rerun", original["run_id"]).stdout
 
 
 def test_another_setting_of_the_target_is_said_before_and_named_as_a_cause(project: Path) -> None:
