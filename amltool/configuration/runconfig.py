@@ -12,7 +12,7 @@ import msgspec
 from amltool.configuration import fields as kind
 from amltool.configuration.fields import Field, Table, read_fields, refuse_plain_secrets
 from amltool.configuration.reading import read_tree
-from amltool.configuration.successor import ContainerWishes, is_successor, read_successor
+from amltool.configuration.successor import ContainerWishes, is_successor, read_successor, write_successor
 from amltool.configuration.tree import Findings, Mapping, Node, Sequence, describe, plain_value
 from amltool.configuration.writing import dump, plain
 from amltool.errors import UserError
@@ -167,7 +167,9 @@ def read_run_configuration(name: str, content: bytes, path: str) -> RunConfigura
 
 
 def write_run_configuration(configuration: RunConfiguration) -> str:
-    """The text of a ``.runconfig`` as the last Workbench wrote it."""
+    """The text of a ``.runconfig`` as the last Workbench wrote it, or, where it asks for a container, azureml-core."""
+    if configuration.container is not None:
+        return dump(write_successor(msgspec.structs.asdict(configuration)))
     content: dict[str, Any] = {}
     for each in _TABLE.fields:
         value = getattr(configuration, each.name)

@@ -7,6 +7,7 @@ then wrote whole files, so a key with the value that they wrote by themselves as
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from amltool.configuration import fields as kind
 from amltool.configuration.fields import Field, Kind, Table, read_given, without_style
 from amltool.configuration.tree import Findings, Mapping, Node, Scalar, plain_value, shorten
+from amltool.configuration.writing import plain
 
 _MARKS = frozenset(
     {"script", "command", "arguments", "framework", "environment", "history", "autoprepareenvironment", "docker"}
@@ -67,6 +69,25 @@ def read_successor(findings: Findings, root: Mapping, framework: Kind, target: K
     if docker:
         values["container"] = ContainerWishes(**docker)
     return values
+
+
+def write_successor(values: AbstractMapping[str, Any]) -> dict[str, Any]:
+    """The content of a run configuration that asks for a container: the other way of `read_successor`.
+
+    There is no key in this form for Spark's dependency file, sampling or data sources.
+    """
+    wishes = msgspec.structs.asdict(values["container"])
+    script, *arguments = values["argument_vector"] or (None,)
+    environment = {"python": _written(_PYTHON, {**values, **wishes}), "docker": _written(_DOCKER, wishes)}
+    history = {"enabled": values["tracked_run"]}
+    told = {"script": script, "arguments": tuple(arguments), "environment": environment, "history": history}
+    return _written(_top(kind.text, kind.text), {**values, **told})
+
+
+def _written(table: Table, values: AbstractMapping[str, Any]) -> dict[str, Any]:
+    """What is given of a table, by the first key of each value."""
+    keys = {each.name: each.key for each in reversed(table.fields)}
+    return {key: plain(values[name]) for name, key in keys.items() if values.get(name) is not None}
 
 
 def _at(mapping: Mapping, key: str) -> Node | None:

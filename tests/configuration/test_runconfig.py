@@ -261,14 +261,16 @@ def test_where_nothing_says_the_script_the_ancestors_sentence_is_followed_by_wha
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
 PART = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=8)
 PATHS = st.lists(PART, min_size=1, max_size=3).map("/".join)
+VECTORS = st.lists(TEXT.filter(lambda text: text != ""), max_size=4).map(tuple)
+VARIABLES = st.dictionaries(
+    TEXT.filter(lambda name: name != "" and "=" not in name), TEXT.filter(lambda text: "$" not in text), max_size=4
+)
 CONFIGURATIONS = st.builds(
     RunConfiguration,
     name=st.just("docker"),
-    argument_vector=st.lists(TEXT.filter(lambda text: text != ""), max_size=4).map(tuple),
+    argument_vector=VECTORS,
     target=st.none() | PART,
-    environment_variables=st.dictionaries(
-        TEXT.filter(lambda name: name != "" and "=" not in name), TEXT.filter(lambda text: "$" not in text), max_size=4
-    ),
+    environment_variables=VARIABLES,
     framework=st.sampled_from(Framework),
     conda_dependencies_file=PATHS,
     spark_dependencies_file=PATHS,
@@ -277,10 +279,31 @@ CONFIGURATIONS = st.builds(
     use_sampling=st.booleans(),
     max_run_duration_seconds=st.none() | st.integers(1, 10**9),
 )
+IN_CONTAINER = st.builds(
+    RunConfiguration,
+    name=st.just("docker"),
+    argument_vector=VECTORS,
+    target=st.none() | PART,
+    environment_variables=VARIABLES,
+    framework=st.sampled_from(Framework),
+    conda_dependencies_file=PATHS,
+    prepare_environment=st.booleans(),
+    tracked_run=st.booleans(),
+    max_run_duration_seconds=st.none() | st.integers(1, 10**9),
+    container=st.builds(
+        ContainerWishes,
+        enabled=st.booleans(),
+        base_docker_image=st.none() | PART,
+        shared_volumes=st.none() | st.booleans(),
+        nvidia_docker=st.none() | st.booleans(),
+        shm_size=st.none() | st.integers(1, 10**15 - 1),
+        user_managed_environment=st.none() | st.booleans(),
+    ),
+)
 
 
-@given(CONFIGURATIONS)
-@settings(max_examples=150, deadline=None)
+@given(CONFIGURATIONS | IN_CONTAINER)
+@settings(max_examples=200, deadline=None)
 def test_a_configuration_that_is_written_and_read_is_the_same(configuration: RunConfiguration) -> None:
     assert read(write_run_configuration(configuration)) == configuration
 
