@@ -36,10 +36,10 @@ def write_mark(host: Host, folder: RunFolder, name: str, content: bytes) -> None
 def make_run_folder(
     host: Host, folder: RunFolder, names: Sequence[str], files: Mapping[str, bytes] | None = None
 ) -> None:
-    """Make the folder of a run, folders of these names in it, and small files.
+    """Make the folder of a run that did not begin, folders of these names in it, and small files.
 
     Raises:
-        OSError: the disk is full, or nothing can be made there.
+        OSError: the disk is full, or something else has one of the names: nothing is set aside before a run began.
         TargetError: the host does not answer.
     """
     texts = {name: content.decode("utf-8", "surrogateescape") for name, content in (files or {}).items()}

@@ -246,6 +246,18 @@ class Root:
             self.asides.append(set_aside(name, above))
             return self.keep(make_folder(name, above))
 
+    def unbegun(self, run_id: str) -> int:
+        """The folder of a run that did not begin, in which a snapshot may lie already: it is never set aside.
+
+        Raises:
+            OddError: it, or ``runs`` around it, is not what amltool made there.
+        """
+        try:
+            os.stat(RUNS + "/" + run_id, dir_fd=self._top)
+        except OSError:
+            return self.keep(make_folder(run_id, self.runs))
+        return self.keep(open_folder(run_id, self.keep(open_folder(RUNS, self._top))))
+
     @property
     def runs(self) -> int:
         return self._once(RUNS)
@@ -391,7 +403,8 @@ def make_folders(work: int, names: Sequence[str]) -> Optional[str]:
 def run_action(root: str, run_id: str, action: Mapping[str, Any]) -> List[str]:
     """Do what is asked with a run's folder; gives the names of what was set aside.
 
-    ``make``: make the folder, with folders of these names in it; ``files``: name -> text, files to write in it;
+    ``make``: make the folder of a run that did not begin, with folders of these names in it; ``files``: name -> text,
+    files to write in it;
     ``marks``: name -> text, marks to write; ``remove``: runs whose folders and marks go; ``remove_at``: as
     `Root.remove_at`.
 
@@ -400,9 +413,9 @@ def run_action(root: str, run_id: str, action: Mapping[str, Any]) -> List[str]:
     """
     with Root(root) as opened:
         if "make" in action:
-            folder = opened.own(run_id, opened.runs)
+            folder = opened.unbegun(run_id)
             for name in action["make"]:
-                opened.own(name, folder)
+                opened.keep(make_folder(name, folder))
             for name, text in action.get("files", {}).items():
                 Mark(folder, name).write(text.encode("utf-8", "surrogateescape"))
         for name, text in action.get("marks", {}).items():

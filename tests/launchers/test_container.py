@@ -169,8 +169,6 @@ def test_a_run_in_a_container_is_its_users(making: Making, unprivileged: Unprivi
     making.root = unprivileged.home / "root"
     subprocess.run(unprivileged.command(["mkdir", making.root]), check=True)
     run = making()
-    for folder, _, _ in os.walk(making.root):
-        os.chown(folder, unprivileged.uid, unprivileged.gid)
     script = (
         "import getpass, os, pathlib\n"
         "home = pathlib.Path.home()\n"
@@ -180,9 +178,9 @@ def test_a_run_in_a_container_is_its_users(making: Making, unprivileged: Unprivi
         "print(getpass.getuser(), home, os.getuid(), os.getgid())"
     )
     launch = run.launch(["python3", "-c", script])
-    for path in (launch.folder.path, launch.folder.work):
-        os.chown(path, unprivileged.uid, unprivileged.gid)
     settings = settings_of(run.host)
+    for folder, _, _ in os.walk(making.root):  # a ``runs`` of another user is not one of ours
+        os.chown(folder, unprivileged.uid, unprivileged.gid)
     client = begin_client(making.root, launch, settings, prefix=unprivileged.command([]), env=unprivileged.variables())
     assert client.wait(60) == 0
     assert run.launcher.wait(run.host, launch.folder, {}, 20).state is LaunchState.ENDED

@@ -224,6 +224,31 @@ def test_the_user_may_have_made_the_root_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "large disk/marks/run/uses.json").read_text() == "{}"
 
 
+@pytest.mark.parametrize("odd", ["home", "folder", "runs"])
+def test_before_a_run_began_nothing_is_set_aside(host: Host, odd: str) -> None:
+    host.place("new")
+    at = {"home": host.root / "runs/new/home", "folder": host.root / "runs/new", "runs": host.root / "runs"}[odd]
+    if at.exists():
+        at.rename(host.root / "elsewhere")
+    at.symlink_to(host.root / "elsewhere" if odd != "home" else host.victim)
+
+    with pytest.raises(OddError):
+        run_action(str(host.root), "new", {"make": ["home"]})
+    assert at.is_symlink()
+    assert told(seen_program(), host.victim) == host.before
+
+
+def test_runs_that_an_earlier_run_made_a_link_holds_no_snapshot_and_is_set_aside(host: Host) -> None:
+    (host.root / "runs").rename(host.root / "elsewhere")
+    (host.root / "runs").symlink_to(host.victim)
+
+    [aside] = run_action(str(host.root), "new", {"make": ["home"]})
+
+    assert (host.root / aside).is_symlink()
+    assert (host.root / "runs/new/home").is_dir()
+    assert told(seen_program(), host.victim) == host.before
+
+
 @pytest.mark.parametrize("odd", ["link", "pipe", "folder"])
 def test_a_mark_is_written_through_nothing(host: Host, odd: str) -> None:
     mark = host.root / "marks/old/released.json"
