@@ -11,8 +11,8 @@ SNAPSHOTS_REF = "refs/amltool/snapshots"
 HISTORY_REF = "refs/amltool/history"
 """The newest tip of the notes that this clone wrote or accepted: a fetch may move the notes back, never this."""
 
-FETCH_HISTORY = f"git fetch REMOTE {NOTES_REF} {SNAPSHOTS_REF}"
-"""The command that gets another clone's history, for messages."""
+REMOTE_SNAPSHOTS = "refs/amltool/remotes"
+"""The folder of the refs that keep the snapshots of other clones, a folder for each Git remote."""
 
 METRICS_FILE = "metrics.jsonl"
 CONSOLE_FILE = "console.log"
@@ -31,6 +31,22 @@ LONG_LIST = 200
 def remote_notes_ref(remote: str) -> str:
     """Where the notes of a Git remote are fetched to."""
     return f"refs/notes/remotes/{remote}/amltool/runs"
+
+
+FETCH_HISTORY = (
+    f"git fetch REMOTE '+{NOTES_REF}*:{remote_notes_ref('REMOTE')}*' "
+    f"'+{SNAPSHOTS_REF}*:{REMOTE_SNAPSHOTS}/REMOTE/snapshots*' && "
+    f"git notes --ref=amltool/runs merge -s cat_sort_uniq {remote_notes_ref('REMOTE')}"
+)
+"""The command that gets another clone's history, for messages: with ``*`` nothing has to be there yet."""
+REFETCH_HISTORY = FETCH_HISTORY.replace("git fetch", "git fetch --refetch", 1)
+"""The same where objects are missing that Git takes to be here."""
+
+
+def pushed_snapshots(tip: str) -> str:
+    """The refspec that pushes the snapshots of a clone to a ref of their own: no other clone moves it, so a push of it
+    is never refused."""
+    return f"{SNAPSHOTS_REF}:{SNAPSHOTS_REF}-{tip}"
 
 
 class LocalLayout(msgspec.Struct, frozen=True):

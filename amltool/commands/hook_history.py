@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from amltool.files import safe_text
 from amltool.git.command import Git
 from amltool.git.refs import tip_of
-from amltool.layout import NOTES_REF, SNAPSHOTS_REF, remote_notes_ref
+from amltool.layout import NOTES_REF, SNAPSHOTS_REF, pushed_snapshots, remote_notes_ref
 
 if TYPE_CHECKING:
     from amltool.run import Run
@@ -31,9 +31,11 @@ def unpushed_history(git: Git, remote: str, url: str) -> str:
     there = tip_of(git, remote_notes_ref(remote))
     if there is not None and git.ask("merge-base", "--is-ancestor", here, there)[0] == 0:
         return ""
+    snapshots = tip_of(git, SNAPSHOTS_REF)
+    refspecs = NOTES_REF if snapshots is None else f"{NOTES_REF} {pushed_snapshots(snapshots)}"
     return (
         f"amltool: the run history here is not on {safe_text(remote)} yet: git push "
-        f"{safe_text(remote)} {NOTES_REF} {SNAPSHOTS_REF} (to hear no more of it: warn_unpushed_history: false)"
+        f"{safe_text(remote)} {refspecs} (to hear no more of it: warn_unpushed_history: false)"
     )
 
 

@@ -14,7 +14,7 @@ from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, ObjectReader
 from amltool.git.objects import IDENTITY, LENGTHS, NewObjects, parse_parents
 from amltool.git.refs import head_now, tip_of
-from amltool.layout import SNAPSHOTS_REF
+from amltool.layout import REMOTE_SNAPSHOTS, SNAPSHOTS_REF
 
 LOOK_BACK = 24
 """How many of the newest commits of the snapshots ref are looked through before a snapshot is added (again): adding
@@ -127,6 +127,12 @@ def kept_snapshots(git: Git) -> tuple[set[str], bool]:
         named.update(commit)
     missing = missing_of(git, named)
     return {commit for commit in named - missing if is_whole(git, commit)}, False
+
+
+def kept_for_remotes(git: Git) -> set[str]:
+    """Every snapshot that a ref keeps which was fetched from a Git remote; none where one of these refs is broken."""
+    exit_code, listed, _ = git.ask("rev-list", f"--glob={REMOTE_SNAPSHOTS}")
+    return set(listed.decode().split()) if exit_code == 0 else set()
 
 
 def _chain(git: Git, tip: str | None) -> Iterator[list[str]]:

@@ -8,7 +8,7 @@ from msgspec import field
 from amltool.errors import DamagedError
 from amltool.git.command import ObjectReader
 from amltool.git.objects import FILE_MODE, TREE_MODE, Kind, NewObjects, parse_tree, parse_tree_id
-from amltool.layout import FETCH_HISTORY
+from amltool.layout import REFETCH_HISTORY
 
 SPLIT = 256
 """A folder with more notes than this is split by the next two digits, as Git's own writer does at about that number."""
@@ -95,7 +95,7 @@ class NoteTree:
         if found is None or found[0] != kind:
             raise DamagedError(
                 f"The run history needs the {kind} {name}, which is not in the repository.",
-                f"See `git fsck`; another clone may have it: {FETCH_HISTORY}",
+                f"See `git fsck`; another clone may have it: {REFETCH_HISTORY}",
             )
         return found[1]
 

@@ -8,14 +8,14 @@ from enum import Enum
 
 from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, GitError
-from amltool.git.keeping import kept_snapshots
+from amltool.git.keeping import kept_for_remotes, kept_snapshots
 from amltool.git.merging_notes import settle
 from amltool.git.reading_notes import Note, read_notes
 from amltool.git.refs import stale_locks, tip_of
 from amltool.history.index import Index
 from amltool.history.rows import Rows
 from amltool.history.validation import read_event
-from amltool.layout import FETCH_HISTORY, HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
+from amltool.layout import FETCH_HISTORY, HISTORY_REF, NOTES_REF, REFETCH_HISTORY, SNAPSHOTS_REF
 from amltool.run import DeletedEvent, RunRecord, VerdictEvent
 
 
@@ -90,9 +90,7 @@ def check(git: Git) -> list[Finding]:
     return findings
 
 
-_FETCH = (
-    "See `git fsck`; another clone may have it whole: git fetch REMOTE refs/notes/amltool/runs refs/amltool/snapshots"
-)
+_FETCH = f"See `git fsck`; another clone may have it whole: {REFETCH_HISTORY}"
 
 
 def _check_note(
@@ -159,6 +157,8 @@ def _check_snapshots(git: Git, records: dict[str, list[tuple[_Line, RunRecord]]]
         for _, record in found:
             if record.commit not in kept:
                 runs.setdefault(record.commit, record.run_id)
+    for commit in kept_for_remotes(git) if runs else ():
+        runs.pop(commit, None)
     with git.objects() as reader:
         for commit, run_id in runs.items():
             there = reader.read(commit)

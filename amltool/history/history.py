@@ -12,7 +12,7 @@ from amltool.git.notes import record
 from amltool.git.refs import are_notes_as_left
 from amltool.history.numbers import HIGHEST_CREDIBLE, cover, next_run_number
 from amltool.history.validation import read_event, read_indexed
-from amltool.layout import FETCH_HISTORY, NOTES_REF
+from amltool.layout import NOTES_REF, REFETCH_HISTORY
 from amltool.run import (
     RUN_ID,
     DeletedEvent,
@@ -196,7 +196,7 @@ def _events(lines: Iterable[bytes]) -> list[RunEvent]:
 def _unreadable(why: str) -> DamagedError:
     return DamagedError(
         f"A note of the run history cannot be read: {why}.",
-        f"See: amltool history.check; another clone may have it: {FETCH_HISTORY}",
+        f"See: amltool history.check; another clone may have it: {REFETCH_HISTORY}",
     )
 
 

@@ -21,7 +21,7 @@ from amltool.git.command import Git, GitError
 from amltool.git.reading_notes import changed_notes, read_notes
 from amltool.git.refs import are_notes_as_left, tip_of
 from amltool.history.rows import Rows
-from amltool.layout import FETCH_HISTORY, NOTES_REF
+from amltool.layout import NOTES_REF, REFETCH_HISTORY
 from amltool.locks import LockedError, tell
 
 NO_TIP = ""
@@ -139,7 +139,7 @@ class Index:
         except GitError as error:
             raise DamagedError(
                 f"The run history in {NOTES_REF} cannot be read: {error.stderr or error}.",
-                f"See `git fsck`; another clone may have it whole: {FETCH_HISTORY}",
+                f"See `git fsck`; another clone may have it whole: {REFETCH_HISTORY}",
             ) from error
 
     def _in_memory(self) -> Rows:
