@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from amltool.commands.artifacts import artifact_content
+from amltool.commands.driving import looked_at
+from amltool.commands.looking import unfinished_named
 from amltool.commands.opening import Opened
+from amltool.errors import UserError
+from amltool.git.command import GitError
+from amltool.layout import CONSOLE_FILE
 from amltool.limits import shell_word, shown
+from amltool.run import Run, RunStatus
 from amltool.snapshot import Snapshot
+from amltool.targets.recording import final_status
+from amltool.targets.watcher import Silent, TailWatcher
 
 MOST_NAMES = 60
 
@@ -18,6 +28,33 @@ _WANTING = re.compile(r"no such file|not exist|not found|cannot open|can't open|
 _QUOTED = re.compile(r"'([^'\n]{1,1000})'|\"([^\"\n]{1,1000})\"")
 _WORD = re.compile(r"[^\s'\"()\[\]{},;:]{1,1000}")
 _MODULE = re.compile(r"No module named '?([\w.]{1,200})")
+
+
+def missing_file_of(opened: Opened, name: str, tail: bytes = b"") -> str:
+    """`missing_file` of a run that is over, recorded or just about to be; ``""`` where it did not fail.
+
+    ``tail`` is the end of what it printed, where that is known; else it is read from the artifact store. What is needed
+    and not here (its snapshot, its console) is no error.
+    """
+    with contextlib.suppress(UserError, GitError, OSError):
+        entry = unfinished_named(opened, name)
+        run = looked_at(opened, entry) if entry is not None else None
+        if run is not None:
+            failed = final_status(run.state) is RunStatus.FAILED
+            return missing_file(opened, run.snapshot(), tail) if failed else ""
+        found = opened.history.find(entry.run_id if entry else name)
+        if found.record.status is RunStatus.FAILED:
+            from amltool.commands.restore import snapshot_of
+
+            return missing_file(opened, snapshot_of(opened, found), tail or _kept_tail(opened, found))
+    return ""
+
+
+def _kept_tail(opened: Opened, run: Run) -> bytes:
+    kept = TailWatcher(Silent())
+    for block in artifact_content(opened, run, CONSOLE_FILE):
+        kept.console(block)
+    return kept.tail
 
 
 def missing_file(opened: Opened, snapshot: Snapshot, tail: bytes) -> str:

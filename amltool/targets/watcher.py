@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from amltool.run import RunStatus
@@ -55,6 +56,12 @@ class TailWatcher:
     def console(self, content: bytes) -> None:
         self.tail = (self.tail + content[-TAIL:])[-TAIL:]
         self._watcher.console(content)
+
+    def passed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The blocks themselves, noted as they pass."""
+        for block in blocks:
+            self.console(block)
+            yield block
 
     def say(self, message: str) -> None:
         self._watcher.say(message)

@@ -156,17 +156,21 @@ def wait(context: Context, run: str = "@", *, json: bool = False) -> Outcome:
     """Follow a run to its end, and a rerun to its verdict; goes on with one whose submit was interrupted or killed."""
     from amltool.commands.looking import counted, unfinished_named, wait_for
     from amltool.commands.opening import open_project
+    from amltool.targets.watcher import TailWatcher
 
     opened = open_project()
     watcher = TerminalWatcher(json=json)
+    tail = TailWatcher(watcher)
     run = counted(opened, run)  # no other run, should a newer one be submitted meanwhile
     entry = unfinished_named(opened, run)
     try:
-        found = wait_for(opened, run, watcher)
+        found = wait_for(opened, run, tail)
     except KeyboardInterrupt:
         return interrupted(opened, entry.run_id if entry else None, watcher)
     finally:
         watcher.close()
+    if found.record.status.value == "Failed":
+        _tell_missing_file(opened, found.run_id, tail.tail, watcher)
     watcher.say(ending_line(found.record))
     again = _verdict_on(opened, found.record)
     if json:
@@ -176,6 +180,15 @@ def wait(context: Context, run: str = "@", *, json: bool = False) -> Outcome:
 
         print(verdict_text(again.report))
     return outcome_of(found.record) if again is None else outcome_of_verdict(again.report.verdict)
+
+
+def _tell_missing_file(opened: Opened, run_id: str, tail: bytes, watcher: TerminalWatcher) -> None:
+    """Say which file a failed run wanted that is only in the working folder, as `submit` does."""
+    from amltool.commands.missing_files import missing_file_of
+
+    said = missing_file_of(opened, run_id, tail)
+    if said:
+        watcher.say(said)
 
 
 def _verdict_on(opened: Opened, record: RunRecord) -> Rerun | None:
@@ -211,6 +224,8 @@ def logs(
     from amltool.commands.looking import console_of, counted
     from amltool.commands.opening import open_project
     from amltool.errors import UserError
+    from amltool.layout import CONSOLE_FILE
+    from amltool.targets.watcher import Silent, TailWatcher
 
     if list or to is not None:
         _files_of_run(run, to, follow=follow, json=json)
@@ -219,8 +234,11 @@ def logs(
         raise UserError("What a run printed is no JSON document.", "Leave --json out, or give --list, too.")
     opened, watcher = open_project(), TerminalWatcher()
     run = counted(opened, run) if follow else run  # its verdict, and no other run's
-    write_bytes(console_of(opened, run, follow=follow, path=path, watcher=watcher))
+    tail = TailWatcher(Silent())
+    write_bytes(tail.passed(console_of(opened, run, follow=follow, path=path, watcher=watcher)))
     if follow:
+        if path == CONSOLE_FILE:
+            _tell_missing_file(opened, run, tail.tail, watcher)
         _tell_verdict(opened, run, watcher)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from amltool.snapshot import Snapshot
 from amltool.targets.watcher import TAIL, Silent, TailWatcher
 from tests.amltool_command import amltool, make_project
 from tests.repositories import commit_all, make_repository, write_files
+from tests.waiting import wait_until
 
 PROJECT = {"train.py": "print(1)\n", "aml_config/local.compute": "type: local\n"}
 
@@ -113,3 +115,40 @@ def test_a_failed_submit_says_it(tmp_path: Path) -> None:
     done = amltool(project, "submit", "train.py", check=False)
     assert done.returncode == 1
     assert ".amlignore:1: data/ leaves out data/a.csv" in done.stderr
+
+
+WANTING = """
+import os, sys, time
+print("begun", flush=True)
+until = time.monotonic() + 60
+while os.path.exists(sys.argv[1]) and time.monotonic() < until:
+    time.sleep(0.02)
+open("data/a.csv")
+"""
+
+
+@pytest.mark.parametrize("command", [("wait",), ("logs", "-f")], ids=["wait", "logs -f"])
+@pytest.mark.parametrize("is_over", [True, False], ids=["over", "under way"])
+def test_who_comes_back_to_a_detached_run_that_failed_is_told_it(
+    tmp_path: Path, command: tuple[str, ...], is_over: bool
+) -> None:
+    project = make_project(tmp_path / "project", {"train.py": WANTING, ".amlignore": "data/\n"})
+    write_files(project, {"data/a.csv": "1"})
+    hold = tmp_path / "hold"
+    hold.touch()
+    done = amltool(project, "submit", "--detach", "train.py", "--", str(hold))
+    found = re.search(r"RunId: (\S+)", done.stderr)
+    assert found is not None
+    if is_over:
+        hold.unlink()
+        wait_until(lambda: not (project / ".git/amltool/runs" / found[1]).exists())
+    with subprocess.Popen(
+        [sys.executable, "-m", "amltool", *command, found[1].rsplit("-", 1)[-1]],
+        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as following:  # fmt: skip
+        assert following.stdout is not None
+        if not is_over:
+            assert following.stdout.readline() == "begun\n"
+            hold.unlink()
+        said = following.communicate(timeout=120)[1]
+    assert said.count(".amlignore:1: data/ leaves out data/a.csv") == 1
