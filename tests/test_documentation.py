@@ -45,6 +45,43 @@ def test_tests_that_are_named_are_there(page: Path) -> None:
     assert [name for name in TEST.findall(page.read_text()) if not (TOP / name).exists()] == []
 
 
+def promises() -> list[list[str]]:
+    """The rows of docs/reliability.md that promise something: the fault, what happens, what shows it."""
+    found, shows = [], False
+    for line in (TOP / "docs/reliability.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else []
+        shows = bool(cells) and (shows or cells[-1] == "shown by")
+        if shows and cells[-1] != "shown by" and not line.startswith("|---"):
+            found.append(cells)
+    return found
+
+
+def test_each_promise_names_a_test_that_is_there() -> None:
+    rows, shown = promises(), ""
+    assert len(rows) > 50
+    without = []
+    for fault, _, by in rows:
+        shown = shown if by.startswith("same") else by
+        files = [TOP / name for name in TEST.findall(shown)]
+        if not files or not all(_has_a_test(file) for file in files):
+            without.append(fault)
+    assert without == []
+
+
+def _has_a_test(place: Path) -> bool:
+    files = [place] if place.is_file() else [*place.rglob("*.py")]
+    holds = re.compile(r"def test_|^class Test", re.MULTILINE)
+    return any(file.name == "verify.py" or holds.search(file.read_text()) for file in files)
+
+
+def test_the_modules_that_the_walk_of_a_run_names_are_there() -> None:
+    modules = [f"/{path.relative_to(TOP)}" for path in (TOP / "amltool").rglob("*.*")]
+    walk = (TOP / "docs/architecture.md").read_text().split("\n## One run")[1].split("\n## ")[0]
+    named = set(re.findall(r"[\w/]+\.(?:py|sh)\b", walk)) - {"train.py"}
+    assert len(named) > 40
+    assert [name for name in named if not any(module.endswith(f"/{name}") for module in modules)] == []
+
+
 def commands(page: Path) -> Iterator[list[str]]:
     """The commands in blocks for the console, and those between backticks that have an option or an argument."""
     text = page.read_text()
