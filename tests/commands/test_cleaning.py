@@ -27,7 +27,6 @@ from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtu
 from tests.waiting import wait_until
 
 TRAIN = "print('ran')\n"
-SLOW = "import time\nprint('begun', flush=True)\ntime.sleep(6)\n"
 NOWHERE = "unix:///nowhere/docker.sock"
 ENVIRONMENTS = ("clean", "--environments")
 
@@ -44,7 +43,7 @@ def images(folder: Path) -> list[str]:
 def other_project(projects: DockerProjects, folder: Path, **more: Any) -> Path:
     """A project of another name, whose image is that of the others with one more name."""
     made = projects.make(
-        folder, {"train.py": TRAIN, "slow.py": SLOW}, name=f"{projects.name}-{uuid.uuid4().hex[:6]}", **more
+        folder, {"train.py": TRAIN, "waits.py": WAITS}, name=f"{projects.name}-{uuid.uuid4().hex[:6]}", **more
     )
     amltool(made, "prepare", "--target", "docker")
     return made
@@ -72,23 +71,36 @@ def test_sizes_come_first_and_an_image_goes_when_asked_for(docker_projects: Dock
     amltool(folder, *ENVIRONMENTS, "--yes")
 
 
-def test_the_image_of_an_unfinished_run_stays(docker_projects: DockerProjects, tmp_path: Path) -> None:
+def test_the_image_of_an_unfinished_run_stays(
+    docker_projects: DockerProjects, tmp_path: Path, isolated_home: Path
+) -> None:
     folder = other_project(docker_projects, tmp_path)
     [image] = images(folder)
-    amltool(folder, "submit", "slow.py", "--target", "docker", "--detach")
+    amltool(folder, "submit", "waits.py", "--target", "docker", "--detach")
 
     assert images(folder) == []
     amltool(folder, *ENVIRONMENTS, "--yes")
 
+    end(folder, isolated_home)
     assert amltool(folder, "wait", "@").returncode == 0
     assert show(folder)["status"] == "Completed"
     assert images(folder) == [image]
     amltool(folder, *ENVIRONMENTS, "--yes")
 
 
-def test_the_image_that_an_interrupted_run_will_need_stays(docker_projects: DockerProjects, tmp_path: Path) -> None:
+def end(folder: Path, home: Path) -> None:
+    """Let the unfinished run of a project come to its end, once it is so far."""
+    [run] = unfinished(folder)
+    outputs = home / ".amltool/runs" / run / "work/outputs"
+    wait_until(outputs.is_dir)
+    (outputs / "stop").touch()
+
+
+def test_the_image_that_an_interrupted_run_will_need_stays(
+    docker_projects: DockerProjects, tmp_path: Path, isolated_home: Path
+) -> None:
     folder = other_project(docker_projects, tmp_path, prepare=False)
-    process = client(folder, "submit", "slow.py", "--target", "docker")
+    process = client(folder, "submit", "waits.py", "--target", "docker")
     wait_until(lambda: unfinished(folder))
     process.kill()
     process.communicate()
@@ -98,7 +110,10 @@ def test_the_image_that_an_interrupted_run_will_need_stays(docker_projects: Dock
     assert images(folder) == []
     amltool(folder, *ENVIRONMENTS, "--yes")
 
-    assert amltool(folder, "wait", "@").returncode == 0
+    process = client(folder, "wait", "@")
+    end(folder, isolated_home)
+    process.communicate()
+    assert process.returncode == 0
     assert len(images(folder)) == 1
     amltool(folder, *ENVIRONMENTS, "--yes")
 
