@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,8 +65,9 @@ def locked(
     Raises:
         BlockingIOError: another process holds it and ``wait`` is false.
         LockedError: it was not free in time; names the holder.
+        UserError: something else has the name of the file.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = _lock_file(path)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,6 +79,26 @@ def locked(
         yield
     finally:
         os.close(handle)
+
+
+def _lock_file(path: Path) -> int:
+    """The file of a lock, opened; its holder writes into it, so no link is followed."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise _no_lock_file(path) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _no_lock_file(path)
+    return handle
+
+
+def _no_lock_file(path: Path) -> UserError:
+    return UserError(
+        f"{path} is not a regular file, so it cannot be locked.", "Remove it, then run the same command again."
+    )
 
 
 def _wait_for(handle: int, path: Path, what: str, within_s: float | None, meanwhile: Callable[[], None] | None) -> None:

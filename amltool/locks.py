@@ -79,8 +79,12 @@ def holder_of(path: Path) -> Holder | None:
 
 def note_in(path: Path) -> bytes:
     """What stands in a lock file; nothing where it cannot be read."""
-    with contextlib.suppress(OSError), path.open("rb") as stream:
-        return stream.read(NOTE_BYTES)
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.read(handle, NOTE_BYTES)
+        finally:
+            os.close(handle)
     return b""
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from amltool import files, locks
 from amltool.environments.base import Progress
 from amltool.environments.folder import _alone, _lock_file
+from amltool.errors import UserError
 from amltool.files import locked
 from amltool.git.command import Git
 from amltool.git.notes import append_lines
@@ -28,7 +29,7 @@ from amltool.hosts.local import LocalHost
 from amltool.locks import Holder, LockedError, holder_of, noted
 from amltool.tracking.lock_holder import short
 from tests.amltool_command import amltool, make_project
-from tests.environments.conftest import Told
+from tests.environments.conftest import PLANTS, Told, plant_at
 from tests.repositories import git as run_git
 from tests.repositories import make_repository
 from tests.waiting import wait_until
@@ -100,6 +101,16 @@ def test_the_holder_of_a_lock_is_the_process_that_has_it(tmp_path: Path, script:
         assert holder.is_stopped
         assert f"kill -CONT {pid}" in holder.remedy
     assert holder_of(path) is None
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_what_took_the_place_of_a_lock_is_neither_followed_nor_written(tmp_path: Path, plant: str) -> None:
+    path = tmp_path / "lock"
+    victim = plant_at(path, plant, tmp_path)
+    with pytest.raises(UserError, match="not a regular file"), locked(path):
+        pass
+    assert holder_of(path) is None
+    assert victim.read_text() == "precious"
 
 
 def test_a_lock_is_said_once_with_its_holder_and_given_up(

@@ -47,6 +47,8 @@ PREFIX = "environment"
 BUILD = "build"
 LOCKS = "locks"
 SETTINGS = "settings"
+LARGEST_MARKER = 1 << 26
+"""Bytes; it holds the lock."""
 KIND = "environment"
 VERSION = "1"
 """Part of every key: raise it when the same recipe is built otherwise."""
@@ -301,8 +303,8 @@ def _mark(host: Host, place: PurePosixPath, marker: Marker) -> None:
 
 def _marker(host: Host, place: PurePosixPath) -> Marker | None:
     try:
-        return msgspec.json.decode(host.read(place / MARKER), type=Marker)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(host.read(place / MARKER, limit=LARGEST_MARKER), type=Marker)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

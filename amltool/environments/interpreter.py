@@ -27,11 +27,14 @@ from amltool.errors import UserError
 from amltool.files import in_home, safe_text, write_whole
 from amltool.hosts.base import Host
 from amltool.layout import HostLayout
+from amltool.tracking.run_folders import read_file
 
 LISTING_TIMEOUT_S = 60.0
 SETTLED_NS = 50_000_000
 """A folder changed within this time before it was listed may change again without a new time stamp: not cached.
 (File systems tick in 1 to 10 ms.)"""
+LARGEST_KEPT = 1 << 26
+"""Bytes of a listing: a thousand packages are a hundredth of it."""
 DEFAULT_LOCATION = "python"
 _NAMES_OF_INTERPRETERS = ("python", "pypy")
 DECIDING = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONSAFEPATH", "HOME")
@@ -209,7 +212,7 @@ def _keep(kept: Path, listing: Listing) -> None:
 
 def _read_cached(kept: Path) -> Listing | None:
     try:
-        listing = msgspec.json.decode(kept.read_bytes(), type=Listing)
+        listing = msgspec.json.decode(read_file(os.fspath(kept), None, LARGEST_KEPT)[0], type=Listing)
         lock_from(bytes(listing.lock))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None

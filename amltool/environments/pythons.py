@@ -18,6 +18,7 @@ from amltool.files import write_whole
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
 from amltool.layout import HostLayout
+from amltool.tracking.run_folders import LARGEST_MARK, read_file
 
 ANSWER_S = 60.0
 NEWEST = 20
@@ -123,8 +124,10 @@ class _Kept(msgspec.Struct, frozen=True):
 
 def _cached(cache: Path | None) -> Python | None:
     try:
-        kept = msgspec.json.decode(cache.read_bytes(), type=_Kept) if cache is not None else None
-        return kept.python if kept is not None and _stamp(kept.python.path) == kept.stamp else None
+        if cache is None:
+            return None
+        kept = msgspec.json.decode(read_file(os.fspath(cache), None, LARGEST_MARK)[0], type=_Kept)
+        return kept.python if _stamp(kept.python.path) == kept.stamp else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

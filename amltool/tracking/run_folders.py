@@ -152,8 +152,8 @@ def _unlinked(name: str, within: int) -> bool:
     return True
 
 
-def read_file(name: str, within: int, limit: int) -> Tuple[bytes, os.stat_result]:
-    """Read a regular file whole.
+def read_file(name: str, within: Optional[int], limit: int) -> Tuple[bytes, os.stat_result]:
+    """Read a regular file whole, by its name in a folder, or by its path alone.
 
     Raises:
         FileNotFoundError: there is none.

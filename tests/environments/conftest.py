@@ -52,6 +52,23 @@ def asking(dependencies: str, files: dict[str, bytes] | None = None, lock: bytes
     return EnvironmentRequest(read=project.get, conda_file="aml_config/conda_dependencies.yml", lock=lock)
 
 
+PLANTS = ("fifo", "link", "folder")
+
+
+def plant_at(path: Path, plant: str, folder: Path) -> Path:
+    """Put something else in the place of a file of ours; the file of the user's that a link leads to."""
+    victim = folder / "victim"
+    victim.write_text("precious")
+    path.unlink(missing_ok=True)
+    if plant == "fifo":
+        os.mkfifo(path)
+    elif plant == "link":
+        path.symlink_to(victim)
+    else:
+        path.mkdir()
+    return victim
+
+
 @pytest.fixture
 def ask():
     return asking

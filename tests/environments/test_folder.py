@@ -18,7 +18,7 @@ from amltool.environments.folder import Choice, FolderEnvironment
 from amltool.environments.lock import LockSource, read_lock
 from amltool.errors import UserError
 from amltool.hosts.local import LocalHost
-from tests.environments.conftest import asking
+from tests.environments.conftest import PLANTS, asking, plant_at
 from tests.environments.test_steps import lives
 from tests.waiting import wait_until
 
@@ -139,6 +139,14 @@ class TestFinding:
         built = quick().prepare(host, asking(TEXT), told)
         (folder(host) / built.key / "environment.json").write_bytes(content)
         assert quick().find(host, asking(TEXT)) is None
+
+    @pytest.mark.parametrize("plant", PLANTS)
+    def test_what_took_the_place_of_a_marker_is_none(self, host, told, tmp_path, plant):
+        built = quick().prepare(host, asking(TEXT), told)
+        victim = plant_at(folder(host) / built.key / "environment.json", plant, tmp_path)
+        assert quick().find(host, asking(TEXT)) is None
+        assert quick().prepare(host, asking(TEXT), told) == built
+        assert victim.read_text() == "precious"
 
 
 class TestBuilding:

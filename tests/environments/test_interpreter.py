@@ -20,6 +20,7 @@ from amltool.environments.base import EnvironmentRequest
 from amltool.environments.interpreter import UserInterpreter, find_interpreter, lock_of
 from amltool.environments.lock import compare_locks, editable_packages, lock_from
 from amltool.errors import UserError
+from tests.environments.conftest import PLANTS, plant_at
 
 
 @pytest.fixture
@@ -160,6 +161,14 @@ class TestLock:
     def test_the_same_environment_gives_the_same_lock(self, venv, cache, tmp_path):
         first, second = lock_of(python(venv), cache, os.environ), lock_of(python(venv), tmp_path / "other", os.environ)
         assert first == second
+
+    @pytest.mark.parametrize("plant", PLANTS)
+    def test_what_took_the_place_of_a_kept_lock_is_passed_over(self, venv, cache, tmp_path, plant):
+        first = lock_of(python(venv), cache, os.environ)
+        [kept] = (cache / "interpreters").iterdir()
+        victim = plant_at(kept, plant, tmp_path)
+        assert lock_of(python(venv), cache, os.environ) == first
+        assert victim.read_text() == "precious"
 
     def test_packages_of_a_folder_are_told_with_their_url(self, venv, cache):
         install(venv, "mine", "1.0", '{"url": "file:///src/mine", "dir_info": {"editable": true}}')

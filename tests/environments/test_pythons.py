@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from amltool.environments.pythons import Python, find_python
+from tests.environments.conftest import PLANTS, plant_at
 
 HERE = platform.python_version()
 MINOR = ".".join(HERE.split(".")[:2])
@@ -82,6 +83,16 @@ def test_the_second_time_none_is_asked(host, only, tmp_path):
     first = find_python(host, "3.9", "python")
     assert find_python(host, "3.9", "python") == first
     assert (tmp_path / "bin" / "asked").read_text() == "run\n"
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_what_took_the_place_of_a_kept_answer_is_passed_over(host, only, tmp_path, plant):
+    only("python3.9", "3.9.2")
+    first = find_python(host, "3.9", "python")
+    [kept] = (Path(host.root) / "cache" / "pythons").iterdir()
+    victim = plant_at(kept, plant, tmp_path)
+    assert find_python(host, "3.9", "python") == first
+    assert victim.read_text() == "precious"
 
 
 def test_another_that_takes_its_place_is_asked(host, only):
