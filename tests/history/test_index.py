@@ -187,6 +187,8 @@ for _ in range(40):
     assert runs >= least, (runs, least)
     least = runs
 """
+WAITING = "Waiting for the run history, kept locked by "
+"""What a reader may say on a busy machine, to whom the writer's turns come first for long."""
 
 
 def test_readers_beside_a_writer_never_fail_nor_go_back(git: Git, make_record: MakeRecord) -> None:
@@ -201,9 +203,10 @@ def test_readers_beside_a_writer_never_fail_nor_go_back(git: Git, make_record: M
         if count % 10 == 5:
             git.layout.index.unlink(missing_ok=True)
 
-    failures = [reader.communicate()[1].decode() for reader in readers]
+    said = [reader.communicate()[1].decode() for reader in readers]
+    failures = [line for each in said for line in each.splitlines() if not line.startswith(WAITING)]
 
-    assert failures == [""] * 4
+    assert (failures, [reader.returncode for reader in readers]) == ([], [0] * 4)
     assert_equal_to_one_made_anew(git)
 
 
