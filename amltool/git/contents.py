@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from amltool.git.command import Git
-from amltool.git.large_files import POINTER_SIZES, Pointer, find_contents, may_hold_pointers, parse_pointer
+from amltool.git.large_files import POINTER_SIZES, Pointer, find_contents, parse_pointer, pointer_sizes
 from amltool.git.listing import MISSING
 from amltool.git.notices import missing_content, named, notice
 from amltool.git.submodules import Submodule, find_submodule
@@ -38,8 +38,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """What is in a snapshot: ``sizes`` gives every file with its bytes, those of submodules and Git LFS among them.
 
-    ``all_sizes`` has what the ignore file leaves out too. ``pointers`` has those of Git LFS by path; ``plain`` are
-    blobs that were looked into and are none.
+    ``all_sizes`` has what the ignore file leaves out too, except files of ``submodules_out``. ``pointers`` has those of
+    Git LFS by path; ``plain`` are blobs of one of the ``pointer_sizes`` that were looked into and are none.
     """
 
     sizes: dict[str, int]
@@ -47,8 +47,10 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     ignore_file: IgnoreFile | None
     notices: tuple[Problem, ...]
     submodules: dict[str, Submodule]
+    submodules_out: tuple[str, ...]
     pointers: dict[str, Pointer]
     plain: frozenset[str]
+    pointer_sizes: range
 
 
 class Selector(msgspec.Struct, frozen=True):
@@ -100,7 +102,8 @@ def contents_of(git: Git, root: str, selector: Selector, listed: Listed, commit:
     if "logs" in sizes:
         message = "The snapshot holds a file named logs, where the run needs a folder."
         notices.append(notice("logs-file", message, "Rename it, or name it in the ignore file."))
-    pointers, plain = _pointers(git, sizes, targets, reader)
+    looked_into = pointer_sizes(git, sizes)
+    pointers, plain = _pointers(sizes, targets, reader, looked_into)
     if pointers:
         sizes = {**sizes, **{path: pointer.size for path, pointer in pointers.items()}}
         _say_missing_large_files(git, pointers, submodules, notices)
@@ -110,8 +113,10 @@ def contents_of(git: Git, root: str, selector: Selector, listed: Listed, commit:
         ignore_file=selector.ignore_file,
         notices=tuple(notices),
         submodules=submodules,
+        submodules_out=tuple(path for path in listed.submodules if path not in submodules),
         pointers=pointers,
         plain=plain,
+        pointer_sizes=looked_into,
     )
 
 
@@ -197,12 +202,10 @@ def object_environment(object_folders: Sequence[str]) -> dict[str, str]:
 
 
 def _pointers(
-    git: Git, sizes: Mapping[str, int], links: Mapping[str, str], reader: _Reader
+    sizes: Mapping[str, int], links: Mapping[str, str], reader: _Reader, looked_into: range
 ) -> tuple[dict[str, Pointer], frozenset[str]]:
     """The Git LFS pointers among these files, and the blobs that were looked into and are none."""
-    if not may_hold_pointers(git, sizes):
-        return {}, frozenset()
-    small = [path for path, size in sizes.items() if size in POINTER_SIZES and path not in links]
+    small = [path for path, size in sizes.items() if size in looked_into and path not in links]
     ids = {path: object_id for path in small if (object_id := reader.object_id(path)) is not None}
     contents = dict(zip(ids, reader.blobs(list(ids.values())), strict=True)) if ids else {}
     pointers: dict[str, Pointer] = {}

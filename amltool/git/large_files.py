@@ -12,6 +12,8 @@ from amltool.snapshot import LargeFileContent
 
 POINTER_SIZES = range(100, 1024)
 """A Git LFS pointer is at most 1023 bytes (git-lfs spec v1); real ones have about 130."""
+USUAL_POINTER_SIZES = range(126, 145)
+"""Those of a pointer that has no extension: its three lines, with a size of 1 to 19 digits."""
 POINTER_START = b"version https://git-lfs.github.com/spec/v1\n"
 ATTRIBUTES = ".gitattributes"
 
@@ -37,9 +39,11 @@ def parse_pointer(content: bytes) -> Pointer | None:
     return Pointer(sha256, int(size)) if size.isdigit() and len(size) < 19 else Pointer("", 0)
 
 
-def may_hold_pointers(git: Git, paths: Iterable[str]) -> bool:
-    """Whether anything here says that Git LFS is in use: else no small file is read for it before a commit."""
-    return (git.common_dir / "lfs").is_dir() or any(path.endswith(ATTRIBUTES) for path in paths)
+def pointer_sizes(git: Git, paths: Iterable[str]) -> range:
+    """The sizes of files that are read for it: all that a pointer may have where anything here says that Git LFS is in
+    use, else the usual ones, for a pointer may have been committed without its attribute."""
+    in_use = (git.common_dir / "lfs").is_dir() or any(path.endswith(ATTRIBUTES) for path in paths)
+    return POINTER_SIZES if in_use else USUAL_POINTER_SIZES
 
 
 def find_contents(

@@ -10,7 +10,7 @@ from pathlib import Path
 from amltool.errors import UserError
 from amltool.git.command import DURABLE, Git, GitError
 from amltool.git.contents import lfs_missing, object_environment
-from amltool.git.large_files import POINTER_SIZES, Pointer, find_contents, parse_pointer
+from amltool.git.large_files import Pointer, find_contents, parse_pointer
 from amltool.git.survey import Survey
 from amltool.git.trees import list_tree
 from amltool.snapshot import LINK_MODE, SUBMODULE_MODE, Snapshot, SnapshotFile, check_links, check_names, tree_id
@@ -144,10 +144,8 @@ def _read_small(
     git: Git, found: Survey, files: Sequence[SnapshotFile], folders: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, Pointer]]:
     """The targets of links, and the Git LFS pointers; what the survey has looked into is not read again."""
-    plain = found.contents.plain
-    curious = [
-        file for file in files if file.mode == LINK_MODE or (file.size in POINTER_SIZES and file.object_id not in plain)
-    ]
+    plain, sizes = found.contents.plain, found.contents.pointer_sizes
+    curious = [file for file in files if file.mode == LINK_MODE or (file.size in sizes and file.object_id not in plain)]
     targets: dict[str, str] = {}
     pointers: dict[str, Pointer] = {}
     if not curious:

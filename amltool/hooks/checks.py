@@ -141,7 +141,9 @@ def _looked(subject: Subject, profile: Any) -> tuple[Survey, Looked]:
 
     selected = select_snapshot(subject, profile)
     on_disk = subject.pushed is None
-    return selected, Looked(subject.git, subject.prefix, selected.all_sizes, selected.ignore_file, profile, on_disk)
+    out = selected.contents.submodules_out
+    looked = Looked(subject.git, subject.prefix, selected.all_sizes, selected.ignore_file, profile, on_disk, out)
+    return selected, looked
 
 
 def _without_ignore(notices: Sequence[Problem]) -> list[Problem]:

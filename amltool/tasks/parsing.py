@@ -182,11 +182,14 @@ class TaskReader:
         rest = {word.partition("=")[0] for word in self.pending}
         settled = words <= self.given or any(to_flag(name) in rest for name in words if name)
         if value is not None or (following and not is_option and settled):
-            self._refuse(
-                f"{flag} is followed by a word, and a secret on a command line can be read by others.",
-                f"Give {flag} alone: it is asked for, without echo. A script gives {flag}-reference '${{env:NAME}}', "
-                "with the secret in that environment variable. Change a secret that stood on a command line.",
-            )
+            self._refuse_secret_word(flag)
+
+    def _refuse_secret_word(self, flag: str) -> NoReturn:
+        self._refuse(
+            f"{flag} is followed by a word, and a secret on a command line can be read by others.",
+            f"Give {flag} alone: it is asked for, without echo. A script gives {flag}-reference '${{env:NAME}}', "
+            "with the secret in that environment variable. Change a secret that stood on a command line.",
+        )
 
     @staticmethod
     def _may_be_value(word: str) -> bool:
@@ -213,6 +216,10 @@ class TaskReader:
 
     def _refuse_stray(self, word: str) -> NoReturn:
         task = self.context.name
+        secret = self.context.task.secret
+        for argument in self.context.args.values():
+            if (argument.attr_name or argument.name) in secret & self.given:
+                self._refuse_secret_word(to_flag(argument.name or ""))
         limit = len(self.context.positional_args)
         takes = f"takes {limit} word{'s' if limit > 1 else ''}" if limit else "takes no words"
         remedy = self._see_help()
@@ -221,7 +228,9 @@ class TaskReader:
             remedy = f"Arguments of the script go after --: {shlex.join(example)}"
         elif word in self.parser.contexts:
             remedy = f"To run the task of that name, give it a command of its own: {self.parser.program} {word}"
-        self._refuse(f"{word!r} is one word too many: {task} {takes}, and options.", remedy)
+        # A word may be a secret behind an option that Invoke has by that letter (-p, -w)
+        named = "A word of the command line" if secret else repr(word)
+        self._refuse(f"{named} is one word too many: {task} {takes}, and options.", remedy)
 
     def _refuse_missing(self) -> None:
         words = {argument.name for argument in self.context.positional_args}

@@ -201,6 +201,17 @@ class TestFilters:
         assert ids(found) == []
         assert take(Git.at(repository), found).large_files["model.bin"].size == 500
 
+    def test_a_pointer_without_an_attribute_is_judged_alike_by_all(self, repository: Path) -> None:
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 500\n"
+        write_files(repository, {"model.bin": pointer})
+        commit_all(repository)
+        head = git(repository, "rev-parse", "HEAD")
+
+        for found in (look(repository), look(repository, head), look_at_index(repository)):
+            assert ids(found) == ["lfs-missing"]
+        with pytest.raises(UserError, match="git lfs pull"):
+            take(Git.at(repository), look(repository))
+
 
 class TestSubmodules:
     def test_its_files_weigh_the_same_everywhere(self, repository: Path, tmp_path: Path) -> None:

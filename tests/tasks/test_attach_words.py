@@ -33,6 +33,8 @@ FORMS = [
     ["attach", "--password", SECRET, "--name=vm", "--address", "h.invalid"],
     ["attach", "vm", "--address", "h.invalid", "--password", f"-{SECRET}"],
     ["attach", "vm", "--address", "h.invalid", "--password", f"--{SECRET}"],
+    ["attach", "--password", SECRET, "vm", "--address", "h.invalid"],
+    ["attach", "--address", "h.invalid", "--password", SECRET, "vm", "more"],
 ]
 
 
@@ -45,6 +47,14 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(project: Pat
     assert "--password-reference" in done.stderr
     for path in project.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+
+
+def test_a_word_behind_an_option_that_is_not_ours_is_not_repeated(project: Path) -> None:
+    for option in ("-p", "-w"):
+        done = amltool(project, "attach", "vm", "--address", "h.invalid", option, SECRET, check=False)
+
+        assert done.returncode == 1
+        assert SECRET not in done.stdout + done.stderr
 
 
 def read(words: list[str]) -> dict[str, Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
+from amltool.configuration.folder import read_if_there
+from amltool.errors import UserError
 from amltool.git.command import Git
 from amltool.ignore import IGNORE_FILES, IgnoreFile, differs_from_git, select, translation_for, unused_patterns
 from amltool.limits import Level, Problem, Profile, format_size, ignore_line, shown, untrack_command
@@ -44,6 +47,8 @@ class Looked(msgspec.Struct, frozen=True):
     profile: Profile
     is_working_folder: bool
     """Whether the files on disk belong to what is looked at: else nothing can be said about those Git leaves out."""
+    submodules_out: tuple[str, ...] = ()
+    """Submodules that have no file in the snapshot."""
 
 
 def ignore_problems(looked: Looked) -> list[Problem]:
@@ -142,7 +147,8 @@ def _files_on_disk(looked: Looked) -> list[str]:
 def _unused(looked: Looked, file: IgnoreFile, on_disk: Sequence[str]) -> str:
     """The sentence about patterns that match nothing, empty where each matches something."""
     # `folder/` as a file within it, so that the pattern that names the folder counts as used
-    paths = [*looked.sizes, *(f"{path}." if path.endswith("/") else path for path in on_disk)]
+    submodules = (f"{path}/." for path in looked.submodules_out)
+    paths = [*looked.sizes, *submodules, *(f"{path}." if path.endswith("/") else path for path in on_disk)]
     rules = [
         rule
         for rule in unused_patterns(paths, file, looked.git.layout.cache)
@@ -156,11 +162,19 @@ def _unused(looked: Looked, file: IgnoreFile, on_disk: Sequence[str]) -> str:
     return f"{file.name}: {len(rules)} pattern{' matches' if one else 's match'} nothing here: {named}{more}."
 
 
+def _is_on_disk(file: IgnoreFile, place: str) -> bool:
+    """Return True if Git reads there what rules: an ignore file that is staged may have been changed since."""
+    try:
+        return read_if_there(Path(place)) == file.content
+    except UserError:
+        return False
+
+
 def _read_otherwise(looked: Looked, file: IgnoreFile) -> list[Problem]:
     if file.name not in looked.sizes or looked.prefix:
         return []
     place = str(looked.git.top / file.name)
-    if not looked.is_working_folder or not os.path.isfile(place):  # noqa: PTH113 - no Path where none is needed
+    if not looked.is_working_folder or not _is_on_disk(file, place):
         return []
     content = looked.git.run("ls-files", "-z", "--cached", "--ignored", f"--exclude-from={place}")
     ignored = frozenset(os.fsdecode(content).split("\0"))

@@ -81,7 +81,15 @@ def problems_and_notes(what: Seen) -> tuple[list[Problem], list[str]]:
     settings = opened.project.settings
     name = found.ignore_file.name if found.ignore_file else None
     all_sizes = {path: max(size, 0) for path, size in found.all_sizes.items()}
-    looked = Looked(opened.git, opened.prefix, all_sizes, found.ignore_file, opened.profile, what.commit is None)
+    looked = Looked(
+        opened.git,
+        opened.prefix,
+        all_sizes,
+        found.ignore_file,
+        opened.profile,
+        what.commit is None,
+        found.contents.submodules_out,
+    )
     problems = [
         *file_problems(found.sizes, settings.max_file_size, name),
         *ignore_problems(looked),

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from amltool.commands.checks.ignoring import Looked, ignore_notes, ignore_problems
 from amltool.git.command import Git
 from amltool.git.listing import file_sizes, list_index
@@ -42,6 +44,23 @@ def test_a_pattern_for_what_git_ignores_is_used(tmp_path: Path) -> None:
     make_repository(tmp_path, {".amlignore": "cache\n", ".gitignore": "cache/\n", "a": "1"})
     write_files(tmp_path, {"cache/x": "1"})
     assert ids(tmp_path) == []
+
+
+def test_a_pattern_for_a_submodule_that_it_leaves_out_is_used(tmp_path: Path) -> None:
+    make_repository(tmp_path, {".amlignore": "sub\n/vendor/lib/\nnowhere\n", "a": "1"})
+    looked = msgspec.structs.replace(look(tmp_path), submodules_out=("sub", "vendor/lib"))
+
+    (problem,) = ignore_problems(looked)
+
+    assert "1 pattern matches nothing here: nowhere (line 3)." in problem.message
+
+
+def test_git_is_not_asked_with_an_ignore_file_that_changed_since_it_was_staged(tmp_path: Path) -> None:
+    make_repository(tmp_path, {".amlignore": "data\n", "data/x": "1", "a.csv": "1"})
+    looked = look(tmp_path)
+    write_files(tmp_path, {".amlignore": "*.csv\n"})
+
+    assert [problem.message for problem in ignore_problems(looked)] == []
 
 
 def test_unused_patterns_of_a_gitignore_are_only_a_note(tmp_path: Path) -> None:
