@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from amltool.files import write_whole
+from amltool.files import locked, write_whole
 from amltool.git.command import Git, ObjectReader
 from amltool.git.note_tree import NoteTree
 from amltool.git.notes import write
@@ -49,6 +49,11 @@ def merge_into_history(git: Git, theirs: str) -> None:
     write(git, (NOTES_REF, HISTORY_REF), len(theirs), change, "amltool: merge")
 
 
+def _tips(git: Git) -> tuple[str | None, str | None]:
+    """Where the notes are, and where this clone left them."""
+    return tip_of(git, NOTES_REF), tip_of(git, HISTORY_REF)
+
+
 def settle(git: Git) -> None:
     """See that the history holds all that this clone recorded; costs a look at two files where nothing happened.
 
@@ -59,7 +64,11 @@ def settle(git: Git) -> None:
     Raises:
         UserError: the repository cannot be written, or what was recorded is damaged; nothing was changed.
     """
-    notes, own = tip_of(git, NOTES_REF), tip_of(git, HISTORY_REF)
+    notes, own = _tips(git)
+    if own is None or notes == own:
+        return
+    with suppress(OSError), locked(git.layout.history_lock, "the run history"):
+        notes, own = _tips(git)  # the first look may have met a writer between its two refs
     if own is None or notes == own:
         return
     if notes is not None and _is_ancestor(git, own, notes):
