@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from amltool.errors import UserError
 from amltool.git.command import Git, GitError
 from amltool.git.notices import named, notice
 from amltool.limits import Problem, shell_word
 from amltool.snapshot import SUBMODULE_MODE
 
 GONE = "000000"
+_READ_BY_GIT = (".gitignore", ".gitattributes", ".gitmodules")
 _UNREADABLE_FOLDER = re.compile(rb"^warning: could not open directory '(.*)/?': ", re.MULTILINE)
 _HIDDEN = re.compile(rb"(?:\A|\0)[a-zS] ")
 
@@ -54,7 +56,12 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def ask(git: Git, root: str) -> Asked:
-    """Ask Git what changed below a folder of the repository, and do not wait for the answer."""
+    """Ask Git what changed below a folder of the repository, and do not wait for the answer.
+
+    Raises:
+        UserError: Git would wait for a pipe or a device that stands where it reads a file of its own.
+    """
+    _refuse_pipes(git, root)
     literal = {"GIT_LITERAL_PATHSPECS": "1"}
     # Each option says what a setting of the user's (status.*, submodule.*.ignore, diff.renames) could say otherwise
     options = ["--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none"]
@@ -62,6 +69,20 @@ def ask(git: Git, root: str) -> Asked:
         git.start("status", *options, "--", root or ".", environment=literal),
         git.start("ls-files", "-z", "-v", "--stage", "--", root or ".", environment=literal),
     )
+
+
+def _refuse_pipes(git: Git, root: str) -> None:
+    """Look at the files of the project's folder and of those above it; Git follows no link there."""
+    folder = git.top
+    for part in ("", *root.split("/")):
+        folder /= part
+        for name in _READ_BY_GIT:
+            try:
+                mode = os.lstat(folder / name).st_mode
+            except (OSError, ValueError):
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+                raise UserError(f"{folder / name} is no regular file.", "Make it a file: Git would wait for its end.")
 
 
 def read_status(git: Git, asked: Asked, root: str) -> Status:

@@ -212,6 +212,13 @@ class TestFilters:
         with pytest.raises(UserError, match="git lfs pull"):
             take(Git.at(repository), look(repository))
 
+    @pytest.mark.parametrize("name", [".gitignore", ".gitattributes", ".gitmodules"])
+    def test_a_pipe_that_git_would_wait_for_is_refused(self, repository: Path, name: str) -> None:
+        (repository / name).unlink(missing_ok=True)
+        os.mkfifo(repository / name)
+        with pytest.raises(UserError, match="no regular file"):
+            look(repository)
+
 
 class TestSubmodules:
     def test_its_files_weigh_the_same_everywhere(self, repository: Path, tmp_path: Path) -> None:
