@@ -26,13 +26,26 @@ def plain(value: Any) -> Any:
 
 
 def scalar(value: Any) -> Any:
-    """The same for one number or text; a list, a mapping or another object is its ``repr``, as the ancestor has it."""
+    """The same for one number or text; a list, a mapping or another object is its ``repr``, as the ancestor has it.
+
+    The ``repr`` of an array or a data frame rounds and leaves out: theirs is that of their values, so that two that
+    differ are two texts. A set is told in one order.
+    """
     try:
-        is_scalar = value is None or isinstance(value, (str, int, float)) or callable(getattr(value, "tolist", None))
-        found = plain(value) if is_scalar else None
+        is_array = callable(getattr(value, "tolist", None)) or hasattr(value, "columns")
+        if is_array or value is None or isinstance(value, (str, int, float)):
+            found = plain(value)
+            return _whole(value, found) if isinstance(found, (list, dict)) else found
+        if isinstance(value, Set) and value:
+            return "{%s}" % ", ".join(described(item) for item in _ordered(value))
     except Exception:  # as above
         return described(value)
-    return found if is_scalar and not isinstance(found, (list, dict)) else described(value)
+    return described(value)
+
+
+def _whole(value: Any, found: Any) -> str:
+    name = described(value).partition("(")[0]
+    return "%s(%s)" % (name if name.isidentifier() else type(value).__name__, described(found))
 
 
 def text(value: Any) -> str:

@@ -113,6 +113,38 @@ def test_numpy_values() -> None:
     assert scalar(numpy.arange(3)) == "array([0, 1, 2])"
 
 
+@given(at=st.integers(0, 1999), by=st.sampled_from([1, 1e-7, 1e-12]))
+@settings(deadline=None, max_examples=20)
+def test_two_arrays_that_differ_in_one_value_are_two_texts(at: int, by: float) -> None:
+    numpy = pytest.importorskip("numpy")
+    other = numpy.linspace(0, 1, 2000)
+    other[at] += by
+
+    assert scalar(other) != scalar(numpy.linspace(0, 1, 2000))
+
+
+def test_two_data_frames_that_differ_in_one_value_are_two_texts() -> None:
+    class Frame:
+        columns = ("a",)
+
+        def __init__(self, value: int) -> None:
+            self.value = value
+
+        def __repr__(self) -> str:
+            return "     a\n0    0\n..  ...\n99  99"
+
+        def to_dict(self, orient: str) -> dict[str, list[int]]:
+            assert orient == "list"
+            return {"a": [self.value]}
+
+    assert scalar(Frame(1)) == "Frame({'a': [1]})" != scalar(Frame(2))
+
+
+def test_a_set_is_told_in_one_order() -> None:
+    assert scalar({"b", "a", "c"}) == "{'a', 'b', 'c'}"
+    assert scalar(set()) == "set()"
+
+
 def test_values_are_known_by_what_they_can_do() -> None:
     class Tensor:
         def tolist(self) -> list[float]:
