@@ -15,6 +15,8 @@ from amltool.ignore import IGNORE_FILES, IgnoreFile, differs_from_git, select, t
 from amltool.limits import Level, Problem, Profile, format_size, ignore_line, shown, untrack_command
 
 MOST_NAMED = 10
+MOST_CROSSING, MOST_STARS = 2, 8
+"""``**`` and ``*`` in a pattern that Git is asked about."""
 WRITTEN_BY_OTHERS = frozenset(
     {
         ".ipynb_checkpoints",
@@ -170,11 +172,16 @@ def _is_on_disk(file: IgnoreFile, place: str) -> bool:
         return False
 
 
+def _may_never_end(file: IgnoreFile) -> bool:
+    """Return True if Git may take very long with a pattern: it tries the ways of ``**`` one after the other."""
+    return any(line.count(b"**") > MOST_CROSSING or line.count(b"*") > MOST_STARS for line in file.content.splitlines())
+
+
 def _read_otherwise(looked: Looked, file: IgnoreFile) -> list[Problem]:
     if file.name not in looked.sizes or looked.prefix:
         return []
     place = str(looked.git.top / file.name)
-    if not looked.is_working_folder or not _is_on_disk(file, place):
+    if not looked.is_working_folder or not _is_on_disk(file, place) or _may_never_end(file):
         return []
     content = looked.git.run("ls-files", "-z", "--cached", "--ignored", f"--exclude-from={place}")
     ignored = frozenset(os.fsdecode(content).split("\0"))

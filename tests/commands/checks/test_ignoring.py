@@ -63,6 +63,13 @@ def test_git_is_not_asked_with_an_ignore_file_that_changed_since_it_was_staged(t
     assert [problem.message for problem in ignore_problems(looked)] == []
 
 
+def test_git_is_not_asked_about_patterns_that_it_never_ends_with(tmp_path: Path) -> None:
+    folder = "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t"
+    make_repository(tmp_path, {".amlignore": f"{'**/' * 200}x\n{'*a' * 200}b\n", f"{folder}/{'a' * 100}": "1"})
+
+    assert ids(tmp_path) == ["ignore-unused"]
+
+
 def test_unused_patterns_of_a_gitignore_are_only_a_note(tmp_path: Path) -> None:
     make_repository(tmp_path, {".gitignore": "nowhere\n", "a": "1"})
     assert ids(tmp_path) == []
