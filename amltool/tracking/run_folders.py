@@ -216,13 +216,30 @@ class Mark:
         remove(self._name, self._within)
 
 
+def _open_top(path: str) -> int:
+    """Open the root; a mode that keeps its owner out is mended, as that of the folders in it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        top = os.open(path, flags)
+    except PermissionError:
+        if os.stat(path).st_uid != os.geteuid():
+            raise
+        os.chmod(path, stat.S_IRWXU)
+        top = os.open(path, flags)
+    state = os.fstat(top)
+    if state.st_mode & stat.S_IRWXU != stat.S_IRWXU and state.st_uid == os.geteuid():
+        with contextlib.suppress(OSError):
+            os.fchmod(top, stat.S_IRWXU | stat.S_IMODE(state.st_mode))
+    return top
+
+
 class Root:
     """amltool's own folder on a host, opened; its path may be a link that the user made. Closes all it opened."""
 
     def __init__(self, path: str) -> None:
         os.makedirs(path, exist_ok=True)
         self._open = contextlib.ExitStack()
-        self._top = self.keep(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        self._top = self.keep(_open_top(path))
         self._named: Dict[str, int] = {}
         self.asides: List[str] = []
 
@@ -257,6 +274,12 @@ class Root:
         except OSError:
             return self.keep(make_folder(run_id, self.runs))
         return self.keep(open_folder(run_id, self.keep(open_folder(RUNS, self._top))))
+
+    def mend(self, names: Sequence[str]) -> None:
+        """Set aside what took the place of a folder of ours, and mend the mode of one; none is fine."""
+        for name in names:
+            if _is_there(name, self._top):
+                self.own(name)
 
     @property
     def runs(self) -> int:

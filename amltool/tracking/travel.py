@@ -51,7 +51,7 @@ def install(host: Any) -> Installed:
 
     content = files()
     folder = HostLayout(host.root).tracking(digest(content))
-    if not host.exists(folder):
+    if not host.exists(at(folder).bootstrap):  # a script may have removed what lies there, or its mode keeps us out
         beside = folder.with_name("%s.%s.part" % (folder.name, os.urandom(4).hex()))
         written = [(beside / path, content[path]) for path in content]
         try:
@@ -60,6 +60,8 @@ def install(host: Any) -> Installed:
             else:
                 for path, one in written:
                     host.write(path, one)
+            if host.exists(folder) and not host.exists(at(folder).bootstrap):
+                host.remove(folder)
             host.rename(beside, folder)
         except Exception:
             host.remove(beside)

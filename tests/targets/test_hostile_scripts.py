@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from amltool.hosts.local import LocalHost
+from amltool.targets.library import install_library
 from amltool.tracking import processes
 from tests.amltool_command import amltool, make_project
+from tests.environments.conftest import PLANTS
 from tests.hostile_scripts import FILES, hostile_script, seen_program, victim_program
 
 A_FEW = 5
@@ -108,3 +112,31 @@ def test_a_run_that_a_client_of_before_left_in_its_folder_is_finished_and_cleane
     assert folder.exists(), "it is not used again"
     amltool(project, "clean", "--yes")
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["lib", "cache", "environments", "turns"])
+@pytest.mark.parametrize("plant", PLANTS)
+def test_what_took_the_place_of_a_folder_in_the_root_is_set_aside(tmp_path, name, plant):
+    host = LocalHost(tmp_path / "root")
+    install_library(host)
+    shutil.rmtree(tmp_path / "root" / name, ignore_errors=True)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "keep.txt").write_text("precious")
+    place = tmp_path / "root" / name
+    {"link": lambda: place.symlink_to(victim), "fifo": lambda: os.mkfifo(place), "folder": lambda: place.mkdir(0)}[
+        plant
+    ]()
+    assert Path(install_library(host).bootstrap).is_file()
+    assert not place.exists() or (place.is_dir() and not place.is_symlink() and place.stat().st_mode & 0o700 == 0o700)
+    assert [one.name for one in victim.iterdir()] == ["keep.txt"]
+
+
+@pytest.mark.parametrize("mode", [0, 0o500])
+def test_what_travels_with_runs_is_put_there_again_where_a_script_took_it_away(tmp_path, mode):
+    host = LocalHost(tmp_path / "root")
+    bootstrap = Path(install_library(host).bootstrap)
+    bootstrap.unlink()
+    bootstrap.parent.chmod(mode)
+    (tmp_path / "root").chmod(mode)
+    assert Path(install_library(host).bootstrap).is_file()
