@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -202,6 +203,11 @@ class RunFolder(msgspec.Struct, frozen=True):
         return self.path / METRICS_FILE
 
     @property
+    def spark(self) -> PurePosixPath:
+        """What is known of the run's applications on a Hadoop cluster."""
+        return self.path / "spark.json"
+
+    @property
     def home(self) -> PurePosixPath:
         """The home folder of a run in a container."""
         return self.path / "home"
@@ -252,6 +258,21 @@ SHARE_IN_CONTAINER = PurePosixPath("/azureml-share")
 
 RUN_IN_CONTAINER = RunFolder(PurePosixPath("/azureml-run"))
 """Where a container sees the run's folder (WORKBENCH 3.4)."""
+
+
+CLUSTER_FOLDER = PurePosixPath(".amltool")
+"""On the default file system of a Hadoop cluster, below the user's home folder."""
+CLUSTER_ENVIRONMENTS = CLUSTER_FOLDER / "environments"
+
+
+def cluster_run_folder(run_id: str) -> PurePosixPath:
+    """The folder of a run on the default file system of a cluster; Spark's working directory."""
+    return CLUSTER_FOLDER / "runs" / run_id
+
+
+def cluster_tag(run_id: str) -> str:
+    """The tag by which a run's applications are found in YARN (which keeps tags in lower case)."""
+    return "amltool-" + re.sub(r"[^A-Za-z0-9_.-]", "-", run_id).lower()
 
 
 def container_name(run_id: str) -> str:

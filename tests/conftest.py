@@ -22,6 +22,7 @@ from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by na
     spark_image,
     unprivileged,
 )
+from tests.components.hadoop_cluster import hadoop_cluster  # noqa: F401 (pytest finds fixtures by name)
 from tests.components.required import is_required
 from tests.components.ssh_machine import (  # noqa: F401 (pytest finds fixtures by name)
     _ssh_jump,

@@ -40,7 +40,7 @@ from amltool.hosts.ssh_failures import LoginError
 from amltool.hosts.ssh_settings import SshSettings
 from amltool.targets.over_ssh import ssh_settings
 
-ATTACHABLE = (ComputeType.REMOTE_DOCKER, ComputeType.REMOTE)
+ATTACHABLE = (ComputeType.REMOTE_DOCKER, ComputeType.REMOTE, ComputeType.CLUSTER)
 CLUSTER, REMOTE_DOCKER = ComputeType.CLUSTER.value, ComputeType.REMOTE_DOCKER.value
 """Of the ancestor's first form: ``--cluster``, and nothing at all."""
 PUT_THERE = "amltool puts the key there with --use-ssh-key, which needs a password once."
@@ -172,15 +172,10 @@ def _check_terminal(wanted: Attachment, questions: Questions) -> None:
 
 def _compute_of(wanted: Attachment) -> ComputeTarget:
     """The compute target as its file would be read, so that it is checked the same; the password is still missing."""
-    if wanted.type == CLUSTER:
-        raise UserError(
-            "Compute targets of type cluster (HDInsight) are not built yet.",
-            "A machine of your own is attached with --type remotedocker or --type remote.",
-        )
     if wanted.type not in [each.value for each in ATTACHABLE]:
         raise UserError(
             f"There is no machine of type {wanted.type!r} to attach.",
-            "Give --type remotedocker (runs in containers there) or --type remote (Python there).",
+            "Give --type remotedocker (runs in containers there), remote (Python there) or cluster (Spark on YARN).",
         )
     reference = _reference(wanted.password_reference, "--password-reference")
     passphrase = _reference(wanted.passphrase_reference, "--passphrase-reference")
@@ -269,7 +264,7 @@ def _write(opened: Opened, compute: ComputeTarget, *, keeps_configuration: bool)
         name=compute.name,
         argument_vector=(FILE_PLACEHOLDER,),
         target=compute.name,
-        framework=Framework.PYTHON,
+        framework=Framework.PYSPARK if compute.type is ComputeType.CLUSTER else Framework.PYTHON,
         prepare_environment=True,
     )
     files = {f"aml_config/{compute.name}.compute": write_compute(compute)}

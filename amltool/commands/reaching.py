@@ -107,10 +107,16 @@ def works_there(compute: ComputeTarget, host: SshHost) -> str:
         UserError: it is not there, or not for this user; says what to do.
         TargetError: it does not answer.
     """
+    from amltool.configuration.compute import ComputeType
+
     if compute.in_container:
         from amltool.containers.daemon import DockerDaemon
 
         return f"Docker {DockerDaemon(host).version()}"
+    if compute.type is ComputeType.CLUSTER:
+        from amltool.targets.cluster_health import cluster_facts
+
+        return str(cluster_facts(compute, host))
     facts = host.facts()
     if not compute.user_managed_environment:
         return f"Python {facts.python_version} ({facts.python}) to build environments with"

@@ -49,7 +49,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
     ``variables`` are set in the run before its own; ``spark_submit`` is the program that starts Spark (empty where
     there is none); ``image`` the id of the image (``sha256:<64 hex>``); ``accounts`` the image's ``/etc/passwd``;
-    ``notices`` are sentences for the user. One that was ``built`` by us lies where `clean` may find it.
+    ``archive`` names what YARN brings to the nodes of a cluster (JSON: ``local`` on the head node, ``remote`` on its
+    file system); ``notices`` are sentences for the user. One that was ``built`` by us lies where `clean` may find it.
     """
 
     python: list[str]
@@ -59,6 +60,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
     spark_submit: list[str] = []
     accounts: str = ""
+    archive: str = ""
     notices: tuple[str, ...] = ()
     built: bool = False
 

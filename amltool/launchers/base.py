@@ -60,10 +60,15 @@ class LaunchState(str, Enum):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """What a look at a launched command showed; ``exit`` is there when it ended or is lost."""
+    """What a look at a launched command showed; ``exit`` is there when it ended or is lost.
+
+    On a cluster: ``application_id`` of YARN, and whether it waits there for its first container; ``None`` says nothing.
+    """
 
     state: LaunchState
     exit: Exit | None = None
+    application_id: str | None = None
+    is_queued: bool | None = None
 
 
 class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):

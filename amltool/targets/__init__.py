@@ -117,6 +117,12 @@ def _remote_docker(compute: ComputeTarget, place: Place) -> Target:
     return remote_docker(compute, place)
 
 
+def _cluster(compute: ComputeTarget, place: Place) -> Target:
+    from amltool.targets.hdinsight import cluster
+
+    return cluster(compute, place)
+
+
 def _this_machine(compute: ComputeTarget) -> LocalHost:
     from amltool.hosts.local import LocalHost
 
@@ -143,6 +149,7 @@ TARGETS: dict[ComputeType, Callable[[ComputeTarget, Place], Target]] = {
     ComputeType.LOCAL_DOCKER: _local_docker,
     ComputeType.REMOTE: _remote,
     ComputeType.REMOTE_DOCKER: _remote_docker,
+    ComputeType.CLUSTER: _cluster,
 }
 """Type -> host x environment x launcher. A new target is one file, one line here, one constructor for the contract
 suite."""

@@ -24,7 +24,7 @@ from amltool.hosts.local import seen_from_here
 from amltool.launchers.base import Exit, Expected, Launch, LaunchState
 from amltool.run import EnvironmentUsed, RunRecord, RunStatus, timestamp
 from amltool.targets.canceling import CanceledError, UntilCanceled, as_it_ended, with_times
-from amltool.targets.command import SeenByRun, check_spark_dependencies, command_of_run
+from amltool.targets.command import SeenByRun, check_spark_dependencies
 from amltool.targets.drive import PREPARED_FILE, Drive, environment_request, labels, prepared_of, read_committed
 from amltool.targets.ending import collect_run, forget, record_run
 from amltool.targets.meanwhile import (
@@ -241,7 +241,7 @@ def _launch(run: Drive) -> None:
     prepared = prepared_of(run)
     in_run = target.folder_in_run(run.folder)
     seen = SeenByRun(target.tracking.path, in_run.work)
-    found = command_of_run(request, prepared, seen, lambda path: read_committed(run.git, request, path))
+    found = target.command(request, prepared, seen, lambda path: read_committed(run.git, request, path))
     own = {**prepared.variables, **found.variables, **run.own_variables()}
     launch = Launch(
         run_id=request.run_id,
@@ -285,7 +285,7 @@ def _follow(run: Drive) -> None:
 
     seen = follow(run)
     end = with_times(as_it_ended(seen, run.entry), run.state.launched)
-    run.done(Step.ENDED, RunStatus.FINALIZING, end=end)
+    run.done(Step.ENDED, RunStatus.FINALIZING, end=end, application_id=seen.application_id)
     run.forgetting = threading.Thread(target=forget, args=(run,), daemon=True)
     run.forgetting.start()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from amltool.configuration.compute import ComputeType
 from amltool.configuration.runconfig import SPARK_DEPENDENCIES_FILE, SPARK_DEPENDENCIES_MISSING, Framework
 from amltool.configuration.secrets import references_in, resolve_text
 from amltool.environments.base import Prepared, ReadFile
@@ -95,11 +96,17 @@ def check_spark_dependencies(request: RunRequest, read: ReadFile) -> None:
         UserError, ConfigurationError: as `command_of_run`.
     """
     if request.interpreted and request.framework == Framework.PYSPARK.value:
-        spark_settings(request, PurePosixPath("/"), read)
+        on_cluster = request.target_type == ComputeType.CLUSTER.value
+        spark_settings(request, PurePosixPath("/"), read, on_cluster=on_cluster)
 
 
 def spark_settings(
-    request: RunRequest, work: PurePosixPath, read: ReadFile, environment: Mapping[str, str] | None = None
+    request: RunRequest,
+    work: PurePosixPath,
+    read: ReadFile,
+    environment: Mapping[str, str] | None = None,
+    *,
+    on_cluster: bool = False,
 ) -> SparkSettings:
     """What ``spark-submit`` is given for a run: what its Spark dependencies file says, after our own.
 
@@ -113,8 +120,9 @@ def spark_settings(
     """
     from amltool.configuration.dependencies import SparkDependencies
 
-    found = _spark_dependencies(request, read)
-    defaults = {"spark.master": "local[*]", "spark.app.name": request.script, "spark.log.level": "WARN"}
+    found = _spark_dependencies(request, read, on_cluster=on_cluster)
+    where = {} if on_cluster else {"spark.master": "local[*]"}
+    defaults = {**where, "spark.app.name": request.script, "spark.log.level": "WARN"}
     written = {**defaults, **found.configuration}
     repositories = tuple(_address(repository, work) for repository in found.repositories)
     if any(references_in(repository) for repository in repositories):
@@ -130,7 +138,7 @@ def spark_settings(
     return SparkSettings(options=settled.spark_submit_options(), private=private, secrets=secrets)
 
 
-def _spark_dependencies(request: RunRequest, read: ReadFile) -> SparkDependencies:
+def _spark_dependencies(request: RunRequest, read: ReadFile, *, on_cluster: bool) -> SparkDependencies:
     from amltool.configuration.dependencies import SparkDependencies, read_spark_dependencies
 
     path = request.spark_dependencies_file or SPARK_DEPENDENCIES_FILE
@@ -143,7 +151,7 @@ def _spark_dependencies(request: RunRequest, read: ReadFile) -> SparkDependencie
             "Add it to Git, or name another as SparkDependenciesFile of the run configuration.",
         )
     found = read_spark_dependencies(content, path)
-    if found.configuration.get(_DEPLOY_MODE, "client") != "client":
+    if not on_cluster and found.configuration.get(_DEPLOY_MODE, "client") != "client":
         raise UserError(
             f"{path}: {_DEPLOY_MODE} is {found.configuration[_DEPLOY_MODE]!r}, and here the script runs where Spark is "
             "started.",

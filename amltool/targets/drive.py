@@ -13,12 +13,13 @@ import msgspec
 from msgspec.structs import replace
 
 from amltool.configuration.folder import LARGEST, too_large
-from amltool.environments.base import EnvironmentRequest, Prepared
+from amltool.environments.base import EnvironmentRequest, Prepared, ReadFile
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
 from amltool.launchers.base import Launcher
 from amltool.layout import LOCK_FILE, HostLayout, RunFolder
 from amltool.run import RunStatus, timestamp
 from amltool.targets import placing
+from amltool.targets.command import RunCommand, SeenByRun, command_of_run
 from amltool.targets.meanwhile import (
     BegunShare,
     Meanwhile,
@@ -46,11 +47,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A compute target: a host, an execution environment and a launcher; ``share`` is the shared folder there.
 
     What a run sees of it may lie elsewhere than on the host: ``share_in_run``, ``tracking`` and ``folder_in_run`` are
-    the run's own paths. ``hint`` is for the user when a run failed that looks for a shared folder which is not there.
-    ``place`` brings a snapshot to a run's folder, which it makes, with the folders that are collected; it
-    ``sends_less`` where only what the host lacks goes there, of which nobody knows beforehand how much it is.
-    ``begin_place`` has the host look at what it lacks and does not wait; it gives what withdraws that. No more than
-    ``max_concurrent_runs`` of its runs go on at once, of all clients.
+    the run's own paths. ``command`` says what is executed for a run. ``hint`` is for the user when a run failed that
+    looks for a shared folder which is not there. ``place`` brings a snapshot to a run's folder, which it makes, with
+    the folders that are collected; it ``sends_less`` where only what the host lacks goes there, of which nobody knows
+    beforehand how much it is. ``begin_place`` has the host look at what it lacks and does not wait; it gives what
+    withdraws that. No more than ``max_concurrent_runs`` of its runs go on at once, of all clients.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     tracking: Installed
     inherited: Callable[[Git], dict[str, str]]
     folder_in_run: Callable[[RunFolder], RunFolder] = lambda folder: folder
+    command: Callable[[RunRequest, Prepared, SeenByRun, ReadFile], RunCommand] = command_of_run
     hint: str = ""
     sends_less: bool = False
     max_concurrent_runs: int | None = None

@@ -12,6 +12,7 @@ from amltool.hosts.base import LARGEST_PIECE, Piece
 from amltool.hosts.streaming import watching
 from amltool.launchers.base import Exit, LaunchState, Observation
 from amltool.launchers.exit_file import folder_trouble, unreadable_at
+from amltool.run import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ def follow(run: Drive) -> Observation:
                 seen = _explained(run, seen)
                 outage.is_over()
                 return seen
+            _note_queue(run, seen)
             if run.entry.cancel_asked and not canceled:
                 launcher.cancel(target.host, run.folder, run.state.handle)
                 run.entry.note_cancel_reached()
@@ -77,6 +79,14 @@ def _explained(run: Drive, seen: Observation) -> Observation:
         return seen
     why = unreadable_at(run.target.host, run.folder) or folder_trouble(run.target.host, run.folder)
     return Observation(seen.state, replace(seen.exit or Exit(reason=UNTOLD), **({"reason": why} if why else {})))
+
+
+def _note_queue(run: Drive, seen: Observation) -> None:
+    """Write down that the run waits for its first container on a cluster, or does so no more."""
+    status = RunStatus.QUEUED if seen.is_queued else RunStatus.RUNNING
+    if seen.is_queued is not None and status is not run.state.status:
+        run.enter(status)
+        run.done(run.state.step, status, application_id=seen.application_id)
 
 
 def _seen(run: Drive, console: ConsoleReader, age_s: float) -> Observation:

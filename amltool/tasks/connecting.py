@@ -25,8 +25,8 @@ YES = frozenset({"y", "yes"})
     secret=("password",),
     help={
         "name": "the new compute target's name",
-        "type": "remotedocker (the default: runs in containers there) or remote (Python there)",
-        "cluster": "an HDInsight cluster, as the ancestor's first form had it: not built yet",
+        "type": "remotedocker (the default: containers there), remote (Python there) or cluster (Spark on YARN)",
+        "cluster": "a Hadoop cluster: --type cluster as the ancestor's first form had it",
         "address": "HOST or HOST:PORT; a Host of ~/.ssh/config will do",
         "username": "the user there; left out: what ~/.ssh/config says, else yours",
         "key_file": "log in with this private key",

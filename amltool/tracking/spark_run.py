@@ -24,7 +24,7 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, NoReturn, Optional, Tuple
+    from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 if not __package__:  # run by its path, as the bootstrap: our modules must not shadow the user's
     package = type(sys)("amltool_bootstrap")
@@ -36,8 +36,12 @@ if not __package__:  # run by its path, as the bootstrap: our modules must not s
 from .ending import end_by  # noqa: E402
 
 ADDRESS_VARIABLE = "AMLTOOL_SPARK_SOCKET"
+FOLDER_VARIABLE = "AMLTOOL_SPARK_FOLDER"
+"""The run's folder on the default file system of a cluster, below its user's home folder; only on a cluster."""
 PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
 """JSON: properties that the command line of ``spark-submit`` must not show (targets/command.py writes it)."""
+FETCHED = "fetched"
+"""Made in the run's folder ``cluster`` when what Spark wrote to the cluster's file system is here."""
 DEFAULTS = "spark-defaults.conf"
 PRIVATE = "private.conf"
 END_OF_OPTIONS = "--"
@@ -61,23 +65,26 @@ def main(arguments: "List[str]") -> int:
     if not 0 < end < len(arguments) - 1:
         sys.stderr.write(USAGE)
         return 2
-    return _submit(arguments[:end], arguments[end + 1 :])
-
-
-def _submit(spark_submit: "List[str]", script: "List[str]") -> int:
-    """Start Spark and end as the script ends."""
     if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
         sys.stderr.write(
             "amltool: Spark needs Java, and there is none on the PATH.\n"
             "Install a Java runtime (in Debian: openjdk-17-jre-headless), or set JAVA_HOME to one.\n"
         )
         return NOT_FOUND
+    status = submit(arguments[:end], arguments[end + 1 :])
+    if status < 0:
+        end_by(-status)
+    return status
+
+
+def submit(spark_submit: "List[str]", script: "List[str]") -> int:
+    """Start Spark and run a script through it: its exit code, or a signal's number as a negative one."""
     folder = tempfile.mkdtemp(prefix="amltool-spark-")
     if len(os.fsencode(folder)) > LONGEST_ADDRESS:
         os.rmdir(folder)
         folder = tempfile.mkdtemp(prefix="amltool-spark-", dir="/tmp")
     try:
-        private = _private_options(spark_submit[0], folder)
+        private = private_options(spark_submit[0], folder)
         command = [spark_submit[0], *private, *spark_submit[1:], os.path.abspath(__file__)]
         status = _follow(command, script, os.path.join(folder, "s"))
     except OSError as error:
@@ -85,12 +92,10 @@ def _submit(spark_submit: "List[str]", script: "List[str]") -> int:
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if status < 0:
-        end_by(-status)
     return status
 
 
-def _private_options(spark_submit: str, folder: str) -> "List[str]":
+def private_options(spark_submit: str, folder: str) -> "List[str]":
     """What tells Spark of its private properties: a file that only this user can read, gone once Spark has read it.
 
     Such a file takes the place of spark-defaults.conf, so what that says comes first in it.
@@ -98,7 +103,7 @@ def _private_options(spark_submit: str, folder: str) -> "List[str]":
     private = json.loads(os.environ.pop(PROPERTIES_VARIABLE, "{}"))
     if not private:
         return []
-    content = _defaults(_with_spark_home(spark_submit)) + "".join(
+    content = _defaults(with_spark_home(spark_submit)) + "".join(
         "%s=%s\n" % (_escaped(name), _escaped(value)) for name, value in sorted(private.items())
     )
     path = os.path.join(folder, PRIVATE)
@@ -120,7 +125,7 @@ def _defaults(environment: "Dict[str, str]") -> str:
         return ""
 
 
-def _remove_private(folder: str) -> None:
+def remove_private(folder: str) -> None:
     """Spark came to its driver, so it has read its properties: a run that is killed now leaves no secret behind."""
     try:
         os.unlink(os.path.join(folder, PRIVATE))
@@ -151,7 +156,7 @@ def _follow(command: "List[str]", script: "List[str]", address: str) -> int:
     listener.bind(address)
     listener.listen(1)
     driver = _Driver(listener, json.dumps(script).encode("ascii"))
-    environment = dict(_with_spark_home(command[0]), **{ADDRESS_VARIABLE: address})
+    environment = dict(with_spark_home(command[0]), **{ADDRESS_VARIABLE: address})
     spark = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
     for number in ASKED_TO_END:
         signal.signal(number, signal.SIG_IGN)
@@ -172,7 +177,7 @@ class _Driver:
         """Wait until it asks, give it the command and the streams of the run."""
         try:
             connection = self._listener.accept()[0]
-            _remove_private(os.path.dirname(self._listener.getsockname()))
+            remove_private(os.path.dirname(self._listener.getsockname()))
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", STREAMS).tobytes())]
             connection.sendmsg([b"%d\n" % len(self._command)], rights)
             connection.sendall(self._command)
@@ -199,16 +204,41 @@ def _drive(address: str) -> int:
     script, streams = _ask(connection)
     for number in ASKED_TO_END:
         signal.signal(number, signal.SIG_IGN)
+    folder = _cluster_folder()
     pid = os.fork()
     if pid == 0:
         _become(script, streams)
     for stream in streams:
         os.close(stream)
     status = os.waitpid(pid, 0)[1]
+    if folder is not None:
+        _fetch(folder)
     end = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if os.getppid() == spark:  # else the JVM was killed, and the script fell with it
         connection.sendall(b"%d" % end)
     return end if end >= 0 else 128 - end
+
+
+def _cluster_folder() -> "Optional[Any]":
+    """The run's folder on a cluster's file system, made; ``None`` where the run is on no cluster."""
+    name = os.environ.pop(FOLDER_VARIABLE, None)
+    if name is None:
+        return None
+    from .cluster_files import ClusterFolder
+
+    return ClusterFolder(name)
+
+
+def _fetch(folder: "Any") -> None:
+    """Bring what Spark wrote to the cluster's file system here; where that fails, whoever started us does it."""
+    try:
+        folder.fetch(os.getcwd())
+        folder.remove()
+        folder.close()
+        with open(os.path.join("..", "cluster", FETCHED), "w"):
+            pass
+    except Exception as error:  # the Java machine was killed, or its file system does not answer
+        sys.stderr.write("amltool: outputs on the cluster's file system: %s\n" % type(error).__name__)
 
 
 def _ask(connection: socket.socket) -> "Tuple[List[str], List[int]]":
@@ -242,7 +272,7 @@ def _become(script: "List[str]", streams: "List[int]") -> "NoReturn":
         os._exit(NOT_STARTED)
 
 
-def _with_spark_home(spark_submit: str) -> "Dict[str, str]":
+def with_spark_home(spark_submit: str) -> "Dict[str, str]":
     """The environment; with SPARK_HOME where ``spark-submit`` is that of a ``pyspark`` package.
 
     Its own search for it does not work with an interpreter whose path has a blank.

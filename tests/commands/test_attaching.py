@@ -140,7 +140,7 @@ def test_a_name_that_is_no_name_is_refused(opened: Opened, name: str) -> None:
     assert "cannot name a compute target" in refused(opened, replace(MACHINE, name=name))
 
 
-@pytest.mark.parametrize("kind", ["local", "localdocker", "cluster", "Remote", ""])
+@pytest.mark.parametrize("kind", ["local", "localdocker", "Remote", ""])
 def test_only_machines_over_ssh_are_attached(opened: Opened, kind: str) -> None:
     assert "--type remotedocker" in refused(opened, replace(MACHINE, type=kind))
 

@@ -84,11 +84,11 @@ def test_without_a_type_it_is_a_machine_with_docker(project: Path) -> None:
     assert "h.invalid" in done.stderr
 
 
-def test_a_cluster_is_said_to_be_missing(project: Path) -> None:
+def test_a_cluster_is_asked_for_in_either_form(project: Path) -> None:
     for words in (["--cluster"], ["--type", "cluster"]):
-        done = amltool(project, "attach", "c", "--address", "c-ssh.azurehdinsight.net", *words, check=False)
+        done = amltool(project, "attach", "c", "--address", "c.azurehdinsight.net", *words, check=False)
         assert done.returncode == 1
-        assert "cluster (HDInsight) are not built yet" in done.stderr
+        assert "c-ssh.azurehdinsight.net" in done.stderr
 
 
 def test_runconfig_is_the_option_c() -> None:

@@ -1,0 +1,123 @@
+"""Runs on a Hadoop cluster: the process on the head node that submits, and what it knows of its applications."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Annotated
+
+import msgspec
+from msgspec.structs import replace
+
+from amltool.environments.login import Login
+from amltool.errors import TargetError
+from amltool.hosts.base import Host, Piece
+from amltool.launchers.base import Expected, Handle, Launch, LaunchState, LeftBehind, Observation
+from amltool.launchers.process import ProcessLauncher
+from amltool.layout import RunFolder, cluster_run_folder, cluster_tag
+from amltool.tracking.yarn import WAITING
+
+CLUSTER_PROGRAM = "cluster_run.py"
+"""Among what travels with runs: the command of a run on the head node."""
+LONGEST_FILE = 1 << 16
+LONGEST_REASON = 1000
+END_S = 60.0
+_Id = Annotated[str, msgspec.Meta(pattern=r"^application_[0-9]{1,20}_[0-9]{1,10}$")]
+
+
+class Applications(msgspec.Struct, frozen=True):
+    """A run's applications, as the program on the head node knows them. The run can write it: input, checked."""
+
+    applications: list[_Id] = []
+    state: str = ""
+    reason: str | None = None
+
+
+class SparkSubmitLauncher:
+    """A `Launcher` whose process is ``tracking/cluster_run.py`` on the head node.
+
+    That process needs no client, so a run is submitted once, whoever dies. Where the process itself was killed, its
+    applications are found by their tag and ended.
+    """
+
+    def __init__(self, process: ProcessLauncher, login: Login, bootstrap: Callable[[], PurePosixPath]) -> None:
+        self._process = process
+        self._login = login
+        self._bootstrap = bootstrap
+
+    def get_ready(self, host: Host, expected: Expected) -> None:
+        """As `Launcher.get_ready`."""
+        self._process.get_ready(host, expected)
+
+    def start(self, host: Host, launch: Launch) -> Handle:
+        """As `Launcher.start`."""
+        return self._process.start(host, launch)
+
+    def observe(self, host: Host, folder: RunFolder, handle: Handle) -> Observation:
+        """As `Launcher.observe`, with what YARN said of the application; those of a lost run are killed."""
+        return self._completed(host, folder, self._process.observe(host, folder, handle))
+
+    def is_over(self, host: Host, folder: RunFolder) -> bool:
+        """As `Launcher.is_over`."""
+        return self._process.is_over(host, folder)
+
+    def live_work(self, host: Host, folder: RunFolder) -> PurePosixPath:
+        """As `Launcher.live_work`: the work folder of the head node."""
+        return self._process.live_work(host, folder)
+
+    def wait(self, host: Host, folder: RunFolder, handle: Handle, timeout_s: float) -> Observation:
+        """As `Launcher.wait`."""
+        return self._completed(host, folder, self._process.wait(host, folder, handle, timeout_s))
+
+    def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:
+        """As `Launcher.cancel`: the program on the head node ends its applications; what it could not end, we do."""
+        self._process.cancel(host, folder, handle, grace_s)
+        with contextlib.suppress(TargetError):
+            self._end_applications(host, folder)
+
+    def forget(self, host: Host, folder: RunFolder) -> bool:
+        """As `Launcher.forget`."""
+        return self._process.forget(host, folder)
+
+    def end(self, host: Host, folder: RunFolder, handle: Handle) -> None:
+        """As `Launcher.end`; its applications are killed too."""
+        self._process.end(host, folder, handle)
+        self._end_applications(host, folder)
+
+    def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:
+        """As `Launcher.left_behind`."""
+        return self._process.left_behind(host, clone)
+
+    def _completed(self, host: Host, folder: RunFolder, seen: Observation) -> Observation:
+        if seen.state is LaunchState.LOST:
+            self._end_applications(host, folder)
+        known = _applications(host, folder)
+        if known is None:
+            return seen
+        end = seen.exit
+        if end is not None and end.reason is None and known.reason and end.exit_code != 0:
+            end = replace(end, reason=known.reason[:LONGEST_REASON])
+        name = known.applications[-1] if known.applications else None
+        queued = seen.state is LaunchState.RUNNING and known.state in WAITING
+        return replace(seen, exit=end, application_id=name, is_queued=queued)
+
+    def _end_applications(self, host: Host, folder: RunFolder) -> None:
+        run_id = folder.path.name
+        program = self._bootstrap().with_name(CLUSTER_PROGRAM)
+        words = ["python3", str(program), "end", cluster_tag(run_id), str(cluster_run_folder(run_id))]
+        done = self._login.seen(host).run(words, timeout_s=END_S)
+        if done.exit_code:
+            said = done.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+            raise TargetError(
+                f"The applications of run {run_id} may still run: {said}.", "Try again when YARN answers."
+            )
+
+
+def _applications(host: Host, folder: RunFolder) -> Applications | None:
+    (content,) = host.pieces(folder.path, [Piece(folder.spark.name, LONGEST_FILE)])
+    if not isinstance(content, bytes):
+        return None
+    with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        return msgspec.json.decode(content, type=Applications)
+    return None

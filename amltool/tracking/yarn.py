@@ -1,0 +1,201 @@
+"""Ask YARN from a node of its cluster, over its REST; standard library, Python 3.6.
+
+Sources: ResourceManager and NodeManager REST APIs of Hadoop 3.3
+(https://hadoop.apache.org/docs/r3.3.4/hadoop-yarn/hadoop-yarn-site/ResourceManagerRest.html).
+"""
+
+import json
+import os
+import pwd
+import re
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+    Application = Dict[str, Any]
+
+ANSWER_S = 10.0
+KILL_S = 20.0
+LARGEST_ANSWER = 32 << 20
+OVER = frozenset(["FINISHED", "FAILED", "KILLED"])
+"""States of an application that is over."""
+WAITING = frozenset(["NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED"])
+"""States of an application that has no container yet."""
+CONFIGURATION = "/etc/hadoop/conf"
+FILES = ("core-site.xml", "yarn-site.xml")
+_NAME = re.compile(r"application_[0-9]+_[0-9]+")
+_LENGTH = re.compile(rb"\nLogLength:([0-9]+)\n")
+CONTENTS, END = b"\nLogContents:\n", b"\nEnd of LogType:"
+
+
+class YarnError(Exception):
+    """YARN does not answer, or refuses; says why."""
+
+
+def configuration(environment: "Mapping[str, str]") -> "Dict[str, str]":
+    """The settings of Hadoop's client on this machine; empty where there are none."""
+    found = {}  # type: Dict[str, str]
+    folder = environment.get("YARN_CONF_DIR") or environment.get("HADOOP_CONF_DIR") or CONFIGURATION
+    for name in FILES:
+        try:
+            root = ElementTree.parse(os.path.join(folder, name)).getroot()  # noqa: S314 - the machine's own settings
+        except (OSError, ElementTree.ParseError):
+            continue
+        for each in root.iter("property"):
+            key, value = each.findtext("name"), each.findtext("value")
+            if key and value is not None:
+                found[key.strip()] = value.strip()
+    return found
+
+
+def addresses(settings: "Mapping[str, str]") -> "List[str]":
+    """The web addresses of the ResourceManagers, each of which may be the active one."""
+    names = [name.strip() for name in settings.get("yarn.resourcemanager.ha.rm-ids", "").split(",") if name.strip()]
+    secure = settings.get("yarn.http.policy", "HTTP_ONLY") == "HTTPS_ONLY"
+    key = "yarn.resourcemanager.webapp.https.address" if secure else "yarn.resourcemanager.webapp.address"
+    found = []
+    for suffix in ["." + name for name in names] or [""]:
+        host = settings.get("yarn.resourcemanager.hostname" + suffix)
+        address = settings.get(key + suffix) or (host and "%s:%d" % (host, 8090 if secure else 8088))
+        if address and "$" not in address:
+            found.append(("https://" if secure else "http://") + address)
+    return found or ["http://localhost:8088"]
+
+
+class Yarn:
+    """The YARN that a machine's settings name."""
+
+    def __init__(self, environment: "Mapping[str, str]") -> None:
+        settings = configuration(environment)
+        self._addresses = addresses(settings)
+        self._user = environment.get("HADOOP_USER_NAME") or environment.get("USER") or pwd.getpwuid(os.getuid()).pw_name
+        self.home = "%s/user/%s" % (settings.get("fs.defaultFS", "").rstrip("/"), self._user)
+        """The user's home folder on the default file system, as an address."""
+
+    def applications(self, tag: str) -> "List[Application]":
+        """The applications with a tag, the oldest first.
+
+        Raises:
+            YarnError: no ResourceManager answers.
+        """
+        said = self._ask("/ws/v1/cluster/apps?applicationTags=" + urllib.parse.quote(tag))
+        apps = (said.get("apps") or {}).get("app") or []
+        found = [each for each in apps if isinstance(each, dict) and _NAME.match(str(each.get("id")))]
+        return sorted(found, key=lambda each: (each.get("startedTime") or 0, str(each["id"])))
+
+    def about(self) -> "Dict[str, Any]":
+        """Version and state of the active ResourceManager.
+
+        Raises:
+            YarnError: no ResourceManager answers.
+        """
+        return dict(self._ask("/ws/v1/cluster/info").get("clusterInfo") or {})
+
+    def kill(self, name: str) -> None:
+        """Kill an application; one that is over is left as it ended.
+
+        Raises:
+            YarnError: it could not be asked for.
+        """
+        body = json.dumps({"state": "KILLED"}).encode("ascii")
+        try:
+            self._ask("/ws/v1/cluster/apps/%s/state?user.name=%s" % (name, urllib.parse.quote(self._user)), body)
+        except YarnError as refused:
+            try:
+                done = subprocess.run(
+                    ["yarn", "application", "-kill", name],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    timeout=KILL_S,
+                )
+            except (OSError, subprocess.SubprocessError):
+                raise refused from None
+            if done.returncode:
+                raise
+
+    def _ask(self, path: str, body: "Optional[bytes]" = None) -> "Dict[str, Any]":
+        failed = ""
+        for address in list(self._addresses):
+            try:
+                content = _fetch(address + path, body)
+                found = json.loads(content.decode("utf-8", "replace"))
+            except ValueError:
+                failed = "%s is no active ResourceManager" % address
+            except YarnError as error:
+                failed = str(error)
+            else:
+                if isinstance(found, dict):
+                    self._addresses.remove(address)
+                    self._addresses.insert(0, address)
+                    return found
+        raise YarnError(failed or "no ResourceManager is named in the settings of Hadoop")
+
+
+def am_container(application: "Application") -> "Optional[Tuple[str, str]]":
+    """Address of the NodeManager and name of the container in which the application's driver (or master) runs."""
+    found = re.match(r"(https?://[^/]+)/node/containerlogs/([^/]+)", str(application.get("amContainerLogs") or ""))
+    return (found.group(1), found.group(2)) if found else None
+
+
+def read_log(container: "Tuple[str, str]", name: str, offset: int) -> bytes:
+    """The bytes of a container's log file from an offset on, while its application runs.
+
+    Empty where there is nothing new, or the file is not there yet.
+
+    Raises:
+        YarnError: the NodeManager does not answer, or has the log no more.
+    """
+    place = "%s/ws/v1/node/containers/%s/logs" % container
+    wanted = _size_of(place, name) - offset
+    for _ in range(8):
+        if wanted <= 0:
+            return b""
+        content = _fetch("%s/%s?size=-%d" % (place, name, wanted))
+        length = _LENGTH.search(content)
+        if length is None or CONTENTS not in content:
+            raise YarnError("the log of %s cannot be read" % container[1])
+        total, body = int(length.group(1)), content.split(CONTENTS, 1)[1]
+        given = body[: min(wanted, total)]
+        begin = total - len(given)
+        if begin <= offset:
+            return given[offset - begin :]
+        wanted = total - offset  # it grew meanwhile
+    return b""
+
+
+def _size_of(place: str, name: str) -> int:
+    try:
+        found = json.loads(_fetch(place, accept="application/json").decode("utf-8", "replace"))
+        infos = found if isinstance(found, list) else [found]
+        for each in infos:
+            inner = each.get("containerLogsInfo", each)
+            files = inner.get("containerLogInfo") or []
+            for file in files if isinstance(files, list) else [files]:
+                if file.get("fileName") == name:
+                    return int(file.get("fileSize") or 0)
+    except (ValueError, AttributeError, TypeError):
+        pass
+    return 0
+
+
+def _fetch(url: str, body: "Optional[bytes]" = None, accept: str = "*/*") -> bytes:
+    headers = {"Accept": accept}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    method = "GET" if body is None else "PUT"
+    request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 - http(s) only
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a cluster's own addresses need no proxy
+    try:
+        with opener.open(request, timeout=ANSWER_S) as answer:
+            return bytes(answer.read(LARGEST_ANSWER))
+    except urllib.error.HTTPError as error:
+        raise YarnError("%s answers %d" % (url.split("?")[0], error.code)) from None
+    except (OSError, ValueError) as error:
+        raise YarnError("%s does not answer: %s" % (url.split("?")[0], error)) from None
