@@ -11,7 +11,7 @@ from amltool.git.note_tree import NoteTree
 from amltool.git.notes import write
 from amltool.git.objects import NewObjects, parse_time, parse_tree_id
 from amltool.git.reading_notes import differing
-from amltool.git.refs import tip_of
+from amltool.git.refs import is_ancestor, tip_of
 from amltool.layout import HISTORY_REF, NOTES_REF
 
 
@@ -71,7 +71,7 @@ def settle(git: Git) -> None:
         notes, own = _tips(git)  # the first look may have met a writer between its two refs
     if own is None or notes == own:
         return
-    if notes is not None and _is_ancestor(git, own, notes):
+    if notes is not None and is_ancestor(git, own, notes):
         write(git, (HISTORY_REF,), len(own), lambda *_: {HISTORY_REF: notes}, "amltool: accept")
         return
     merge_into_history(git, own)
@@ -91,7 +91,7 @@ def _merged(git: Git, reader: ObjectReader, ours: str, theirs: str, new: NewObje
     tree = left.write(new)
     sides = sorted((ours, theirs))
     for side, other_side in (sides, reversed(sides)):
-        if tree == _tree(reader, side) and _is_ancestor(git, other_side, side):
+        if tree == _tree(reader, side) and is_ancestor(git, other_side, side):
             return side
     return new.commit(tree, sides, "amltool: merge", max(_time(reader, side) for side in sides))
 
@@ -111,7 +111,3 @@ def _tree(reader: ObjectReader, tip: str) -> str:
 def _time(reader: ObjectReader, tip: str) -> int:
     found = reader.read(tip)
     return parse_time(found[1]) if found else 0
-
-
-def _is_ancestor(git: Git, older: str, newer: str) -> bool:
-    return git.ask("merge-base", "--is-ancestor", older, newer)[0] == 0

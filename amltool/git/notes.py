@@ -26,7 +26,7 @@ from amltool.git.keeping import (
 )
 from amltool.git.note_tree import NoteTree
 from amltool.git.objects import NewObjects
-from amltool.git.refs import Move, expect, head_now, move_refs, refuse_if_hopeless, tip_of
+from amltool.git.refs import Move, expect, head_now, is_ancestor, move_refs, refuse_if_hopeless, tip_of
 from amltool.layout import HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
 from amltool.locks import SAID_AFTER_S, tell
 
@@ -106,7 +106,7 @@ def record(
     def change(reader: ObjectReader, tips: Mapping[str, str | None], new: NewObjects) -> dict[str, str]:
         moved = {NOTES_REF: _with_lines(reader, tips[NOTES_REF], addition.lines, new)}
         moved[SNAPSHOTS_REF] = with_snapshots(reader, tips[SNAPSHOTS_REF], addition.keep, new)
-        if tips[HISTORY_REF] in (None, tips[NOTES_REF]):  # else the notes went back: `settled` joins them
+        if _follows(git, tips[NOTES_REF], tips[HISTORY_REF]):  # else the notes went back: `settle` joins them
             moved[HISTORY_REF] = moved[NOTES_REF]
         return {ref: tip for ref, tip in moved.items() if tip is not None}
 
@@ -115,6 +115,11 @@ def record(
         return []
     refs = (NOTES_REF, SNAPSHOTS_REF, HISTORY_REF)
     return write(git, refs, digits, change, "amltool: record", verify)
+
+
+def _follows(git: Git, notes: str | None, own: str | None) -> bool:
+    """Return True if the notes hold all that we recorded; a writer killed between the refs left ours behind."""
+    return own in (None, notes) or (notes is not None and own is not None and is_ancestor(git, own, notes))
 
 
 Change = Callable[[ObjectReader, Mapping[str, "str | None"], NewObjects], dict[str, str]]

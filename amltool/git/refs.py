@@ -160,3 +160,8 @@ def _sync(common_dir: Path, ref: str) -> None:
 def expect(tips: Mapping[str, str | None], new: Mapping[str, str]) -> list[Move]:
     """The moves that take refs from their ``tips`` to ``new``."""
     return [Move(ref, oid, tips[ref]) for ref, oid in new.items() if oid != tips[ref]]
+
+
+def is_ancestor(git: Git, older: str, newer: str) -> bool:
+    """Return True if a commit comes before another, or is it."""
+    return git.ask("merge-base", "--is-ancestor", older, newer)[0] == 0

@@ -20,7 +20,7 @@ from amltool.git import note_tree, notes, refs
 from amltool.git.command import Git
 from amltool.git.notes import append_lines, keep_snapshots, note_of, record
 from amltool.git.reading_notes import changed_notes, read_notes
-from amltool.layout import NOTES_REF, SNAPSHOTS_REF
+from amltool.layout import HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
 
 PACKAGE = Path(notes.__file__).parents[2]
 
@@ -458,6 +458,20 @@ def test_a_killed_writer_loses_nothing_it_acknowledged_and_blocks_nobody(
     assert all(json.loads(line) for line in there)
     assert not refs.stale_locks(git)
     assert_sound(git)
+
+
+def test_a_writer_that_was_killed_between_the_refs_leaves_no_lock(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refs, "STALE_S", 0.05)
+    append_lines(git, {head(git): [b'{"first": 1}']})
+    before = refs.tip_of(git, HISTORY_REF)
+    append_lines(git, {head(git): [b'{"second": 2}']})
+    git.run("update-ref", HISTORY_REF, str(before))
+    (git.common_dir / f"{HISTORY_REF}.lock").touch()
+
+    append_lines(git, {head(git): [b'{"third": 3}']})
+
+    assert not refs.stale_locks(git)
+    assert refs.tip_of(git, HISTORY_REF) == refs.tip_of(git, NOTES_REF)
 
 
 @pytest.fixture
