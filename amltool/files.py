@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from amltool.errors import UserError
-from amltool.locks import LOCKED_S, Patience, note_holder
+from amltool.locks import LOCKED_S, LockedError, Patience, note_holder
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = False, mode: int = 0o644) -> None:
@@ -64,8 +64,7 @@ def locked(
 
     Raises:
         BlockingIOError: another process holds it and ``wait`` is false.
-        LockedError: it was not free in time; names the holder.
-        UserError: something else has the name of the file.
+        LockedError: it was not free in time (names the holder), or something else has the name of the file.
     """
     handle = _lock_file(path)
     try:
@@ -95,8 +94,8 @@ def _lock_file(path: Path) -> int:
     return handle
 
 
-def _no_lock_file(path: Path) -> UserError:
-    return UserError(
+def _no_lock_file(path: Path) -> LockedError:
+    return LockedError(
         f"{path} is not a regular file, so it cannot be locked.", "Remove it, then run the same command again."
     )
 

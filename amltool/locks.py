@@ -25,7 +25,7 @@ NOTE_BYTES = 200
 
 
 class LockedError(UserError):
-    """A lock was not free in time; nothing was done."""
+    """A lock was not free in time, or its file is none; nothing was done."""
 
 
 class Holder(NamedTuple):

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from amltool import files, locks
 from amltool.environments.base import Progress
 from amltool.environments.folder import _alone, _lock_file
-from amltool.errors import UserError
 from amltool.files import locked
 from amltool.git.command import Git
 from amltool.git.notes import append_lines
@@ -107,7 +106,7 @@ def test_the_holder_of_a_lock_is_the_process_that_has_it(tmp_path: Path, script:
 def test_what_took_the_place_of_a_lock_is_neither_followed_nor_written(tmp_path: Path, plant: str) -> None:
     path = tmp_path / "lock"
     victim = plant_at(path, plant, tmp_path)
-    with pytest.raises(UserError, match="not a regular file"), locked(path):
+    with pytest.raises(LockedError, match="not a regular file"), locked(path):
         pass
     assert holder_of(path) is None
     assert victim.read_text() == "precious"
@@ -193,9 +192,24 @@ def test_the_index_is_done_without_while_another_keeps_it_locked(
     for left in git.layout.index.parent.glob(f"{git.layout.index.name}*"):
         left.unlink()
     with holding(git.layout.index_lock) as pid:
-        assert Index(git).ask(lambda rows: rows.tip()) == run_git(project, "rev-parse", "refs/notes/amltool/runs")
+        asked = Index(git)
+        for _ in range(3):
+            assert asked.ask(lambda rows: rows.tip()) == run_git(project, "rev-parse", "refs/notes/amltool/runs")
     assert f"process {pid}" in caplog.text
+    assert caplog.text.count("given up") == 1  # a command that asks many questions waits once
     assert not git.layout.index.exists()
+
+
+def test_the_index_is_done_without_where_its_lock_is_no_file(tmp_path: Path) -> None:
+    from amltool.history.index import Index
+
+    project = make_project(tmp_path / "work", {"train.py": "print(1)\n"})
+    amltool(project, "submit", "train.py", "--target", "local")
+    git = Git.at(project)
+    git.layout.index.unlink(missing_ok=True)
+    git.layout.index_lock.unlink(missing_ok=True)
+    git.layout.index_lock.mkdir()
+    assert Index(git).ask(lambda rows: rows.tip()) == run_git(project, "rev-parse", "refs/notes/amltool/runs")
 
 
 def test_an_environment_that_another_builds_is_named_with_its_builder(

@@ -46,6 +46,7 @@ class Index:
         self._path = git.layout.index
         self._lock = git.layout.index_lock
         self._memory: tuple[str, sqlite3.Connection] | None = None
+        self._is_given_up = False
 
     def ask(self, question: Callable[[Rows], Answer]) -> Answer:
         """Ask a question of rows that are those of the tip as it is now.
@@ -55,7 +56,7 @@ class Index:
         """
         _settle(self._git)
         for again in (True, False):
-            if tip_of(self._git, NOTES_REF) is None:
+            if self._is_given_up or tip_of(self._git, NOTES_REF) is None:
                 break
             try:
                 with self._fresh() as rows:
@@ -68,6 +69,7 @@ class Index:
             except sqlite3.DatabaseError:
                 self._discard()
             except LockedError as error:
+                self._is_given_up = True  # a command has more than one question, and has waited once
                 tell(f"{error.what} The answer comes from the notes themselves.")
                 break
             except OSError:
