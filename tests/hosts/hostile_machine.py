@@ -21,6 +21,7 @@ from typing import Any
 import paramiko  # noqa: TID251 (the other side of the door)
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED  # noqa: TID251
 
+from amltool.hosts.ssh_stream import MARK
 from amltool.hosts.there.answers import FRAME, MAGIC
 
 FACTS = {
@@ -143,6 +144,7 @@ class _Machine(paramiko.ServerInterface):
         if is_lie:
             channel.out_window_size = 1 << 40
         with contextlib.suppress(OSError, EOFError):
+            channel.sendall(MARK)
             while True:
                 (channel.sendall_stderr if is_lie else channel.sendall)(bytes(1 << 20))
 
