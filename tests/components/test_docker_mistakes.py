@@ -28,11 +28,12 @@ NOWHERE = "unix:///nowhere/docker.sock"
 
 def refused(folder: Path, script: str = "train.py", *options: str, **variables: str) -> str:
     """What is said to a submit that cannot be; nothing of it is left but, where its id was printed, its record."""
+    before = {run["run_id"] for run in json.loads(amltool(folder, "runs", "--json").stdout)}
     done = submit(folder, script, *options, **variables)
     assert done.exit_code == 1, done
     assert "Traceback" not in done.said
     assert unfinished(folder) == []
-    runs = json.loads(amltool(folder, "runs", "--json").stdout)
+    runs = [run for run in json.loads(amltool(folder, "runs", "--json").stdout) if run["run_id"] not in before]
     assert [run["run_id"] for run in runs] == re.findall(r"^RunId: (\S+)", done.said, re.MULTILINE)
     assert all(run["status"] == "Failed" and run["reason"].startswith("not started: ") for run in runs)
     return done.said.rpartition("\n\n")[2]
