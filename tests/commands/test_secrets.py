@@ -107,8 +107,8 @@ def test_a_plain_password_in_a_compute_is_refused_without_repeating_it(project: 
     (project / "aml_config/vm.runconfig").write_text("ArgumentVector:\n- $file\nTarget: vm\nFramework: Python\n")
     git(project, "add", "aml_config/vm.runconfig")
     git(project, "commit", "-q", "-m", "vm")
-    for arguments in (["submit", "train.py", "--target", "vm"], ["check"], ["targets"]):
+    for arguments, exit_code in ((["submit", "train.py", "--target", "vm"], 1), (["check"], 1), (["targets"], 0)):
         done = amltool(project, *arguments, check=False)
-        assert done.returncode == 1
+        assert done.returncode == exit_code
         assert "vm.compute:4" in done.stdout + done.stderr
         assert hits((done.stdout + done.stderr).encode()) == []
