@@ -19,7 +19,7 @@ from tests.components.docker_projects import (  # noqa: F401 (pytest finds fixtu
     submit,
     unfinished,
 )
-from tests.repositories import git, write_files
+from tests.repositories import write_files
 from tests.waiting import wait_until
 
 PREPARE = ("prepare", "--target", "docker")
@@ -86,7 +86,7 @@ def test_a_run_that_may_not_build_says_how_to_prepare_it(new: Path) -> None:
     assert "amltool prepare -c docker" in refused.said
     assert "PrepareEnvironment: true" in refused.said
     assert unfinished(new) == []
-    assert git(new, "for-each-ref", "refs/notes") == ""
+    assert refused.record["reason"].startswith("not started: ")
 
 
 def test_what_is_prepared_is_what_a_run_uses_that_may_not_build(known: Path) -> None:

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import subprocess
 import tarfile
 import time
@@ -104,10 +105,11 @@ def labels_unpacked(inspected: bytes) -> Iterator[bytes]:
 
 def written(folders: Iterable[Path]) -> Iterator[bytes]:
     for top in folders:
-        for path in top.rglob("*"):
-            with contextlib.suppress(OSError):
-                if path.is_file() and not path.is_symlink():
-                    yield from unpacked(path.read_bytes())
+        for folder, _, names in os.walk(top):  # what is renamed or removed meanwhile is passed over
+            for path in (Path(folder) / name for name in names):
+                with contextlib.suppress(OSError):
+                    if path.is_file() and not path.is_symlink():
+                        yield from unpacked(path.read_bytes())
 
 
 def git_objects(folder: Path) -> bytes:
