@@ -134,7 +134,7 @@ def test_a_run_of_uncommitted_work_can_be_run_again_after_it_is_gone(tmp_path: P
     assert (shown["dirty"], shown["base_commit"]) == (True, record["base_commit"])
 
 
-def test_clean_says_sizes_first_and_removes_only_when_asked(runs: Path, tmp_path: Path, isolated_home: Path) -> None:
+def test_clean_says_sizes_first_and_removes_only_when_asked(tmp_path: Path, isolated_home: Path) -> None:
     folder = make_project(tmp_path / "project", {"train.py": "print(1)\n"})
     submit(folder)
     (released,) = (isolated_home / ".amltool/runs").iterdir()
