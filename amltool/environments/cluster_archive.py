@@ -131,6 +131,3 @@ def _for_cluster(choice: Choice) -> Choice:
 def _remote(key: str) -> PurePosixPath:
     """Below the user's home folder on the cluster's file system."""
     return CLUSTER_ENVIRONMENTS / f"{key}.tar.gz"
-
-
-__all__ = ["ClusterArchive", "put_command"]

@@ -54,6 +54,10 @@ class SparkSettings(msgspec.Struct, frozen=True, kw_only=True):
     private: dict[str, str] = {}
     secrets: list[str] = []
 
+    def private_variables(self) -> dict[str, str]:
+        """The variables that bring the private properties to the process that starts Spark."""
+        return {SPARK_PROPERTIES_VARIABLE: msgspec.json.encode(self.private).decode()} if self.private else {}
+
 
 def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, read: ReadFile) -> RunCommand:
     """What is executed for a run.
@@ -84,8 +88,7 @@ def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, rea
     through = [*prepared.python, str(seen.tracking / _SPARK_RUN), *prepared.spark_submit, *settings.options, "--"]
     python = prepared.python[0]
     variables = {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
-    if settings.private:
-        variables[SPARK_PROPERTIES_VARIABLE] = msgspec.json.encode(settings.private).decode()
+    variables.update(settings.private_variables())
     return RunCommand(command=[*through, *script], variables=variables, secrets=settings.secrets)
 
 

@@ -114,10 +114,7 @@ def cluster_command(
         "PYSPARK_DRIVER_PYTHON": nodes_python if mode == "cluster" else prepared.python[0],
         SETTINGS_VARIABLE: msgspec.json.encode(content).decode(),
     }
-    if settings.private:
-        from amltool.targets.command import SPARK_PROPERTIES_VARIABLE
-
-        variables[SPARK_PROPERTIES_VARIABLE] = msgspec.json.encode(settings.private).decode()
+    variables.update(settings.private_variables())
     program = str(seen.tracking / "amltool/tracking" / CLUSTER_PROGRAM)
     return RunCommand(command=[*prepared.python, program], variables=variables, secrets=settings.secrets)
 

@@ -26,7 +26,6 @@ if not __package__:  # run by its path, as the bootstrap
 from .yarn import Yarn, YarnError, configuration  # noqa: E402
 
 ANSWER_S = 60.0
-KERBEROS = "kerberos"
 
 
 def facts(spark_submit: str, python: str) -> "Dict[str, Any]":
