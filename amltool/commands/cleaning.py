@@ -24,7 +24,7 @@ from amltool.hosts.base import Host
 from amltool.layout import HostLayout
 from amltool.run import LongList, WholeRecord
 from amltool.stores import open_store
-from amltool.targets import TARGETS, open_target
+from amltool.targets import open_target
 from amltool.targets.drive import Target, clone_label, environment_request
 from amltool.targets.placing import project_key
 from amltool.targets.watcher import Silent
@@ -60,8 +60,7 @@ def find_removable(
 ) -> list[Removable]:
     """What lies on the hosts of compute targets that no unfinished run needs, and what else is ``wanted``.
 
-    A target of a type that this amltool cannot run has nothing there; it is passed over unless it is named, and so is
-    one that cannot be looked at, which is told.
+    A target that cannot be looked at is told of and passed over, unless it is the one that is named.
 
     Raises:
         UserError: no such target, or the one that is named cannot be looked at.
@@ -74,8 +73,6 @@ def find_removable(
     else:
         computes = read_computes(opened.project.root, target)
     for compute in computes:
-        if target is None and compute.type not in TARGETS:
-            continue
         try:
             looking.look_at_target(open_target(compute, opened.names, opened.git.top))
         except UserError as error:

@@ -72,7 +72,6 @@ def _project(folder: Path) -> list[Finding]:
 def _targets(opened: Opened) -> list[Finding]:
     from amltool.commands.opening import survey_computes
     from amltool.commands.reaching import begin_checks
-    from amltool.targets import TARGETS
 
     try:
         computes, bad = survey_computes(opened.project.root)
@@ -82,11 +81,9 @@ def _targets(opened: Opened) -> list[Finding]:
     answers = begin_checks(opened, {compute.name for compute in computes if compute.over_ssh})
     findings = []
     for compute in computes:
-        known = compute.type in TARGETS
-        message = f"{compute.type.value}" + ("" if known else ": not in this version of amltool yet")
         if not compute.over_ssh:
             here = interpreter_of(compute, opened.git.top) or docker_of(compute)
-            findings.append(here or Finding(f"target {compute.name}", "ok" if known else "warning", message))
+            findings.append(here or Finding(f"target {compute.name}", "ok", compute.type.value))
     if len(findings) < len(computes):
         from amltool.commands.doctor_machines import findings_of
 

@@ -10,7 +10,6 @@ import msgspec
 from msgspec.structs import replace
 
 from amltool.configuration.compute import ComputeTarget, ComputeType
-from amltool.errors import UserError
 from amltool.files import in_home
 from amltool.layout import LIBRARY_IN_CONTAINER, RUN_IN_CONTAINER, SHARE_IN_CONTAINER, share_path
 from amltool.run import ProjectNames
@@ -43,15 +42,10 @@ def open_target(compute: ComputeTarget, names: ProjectNames, top: Path) -> Targe
     """The compute target a ``.compute`` describes, ready to run.
 
     Raises:
-        UserError: this amltool has no such target, or what it needs is not installed.
+        UserError: what it needs is not installed.
     """
-    make = TARGETS.get(compute.type)
-    if make is None:
-        raise UserError(
-            f"The compute target {compute.name} is of type {compute.type.value}, which this amltool cannot run yet.",
-            f"Types it can run: {', '.join(sorted(kind.value for kind in TARGETS))}.",
-        )
-    return replace(make(compute, Place(names, top)), max_concurrent_runs=compute.max_concurrent_runs)
+    made = TARGETS[compute.type](compute, Place(names, top))
+    return replace(made, max_concurrent_runs=compute.max_concurrent_runs)
 
 
 def _local(compute: ComputeTarget, place: Place) -> Target:
