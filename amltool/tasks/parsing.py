@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NoReturn
@@ -24,6 +24,11 @@ from amltool.tasks.arguments import AmltoolTask
 
 NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 END_OF_OPTIONS = "--"
+SECRET_OPTION = re.compile(r"--?(?:[a-z0-9]+[-_])*(?:pass(?:word|wd|phrase)?|pwd|secret|token)", re.IGNORECASE)
+"""An option whose value is never repeated, ours or not."""
+ON_A_COMMAND_LINE = (
+    "A secret on a command line can be read by others: change it, and give it in an environment variable."
+)
 ANCESTORS = {"--runconfig": "--run-configuration"}
 """Names by which the ancestor had an option of ours."""
 
@@ -85,7 +90,8 @@ class TaskParser(Parser):
 
     def _unknown(self, word: str) -> str:
         if word.startswith("-"):
-            return f"No idea what {word!r} is!\nOptions of a task come after its name: see {self.program} --list"
+            option = word.partition("=")[0]  # what follows may be a secret
+            return f"No idea what {option!r} is!\nOptions of a task come after its name: see {self.program} --list"
         near = did_you_mean(word, list(self.contexts))
         return f"No idea what {word!r} is!\n{near}{self.program} --list names the tasks there are."
 
@@ -147,11 +153,18 @@ class TaskReader:
         near = did_you_mean(flag, [name for name in self.context.flag_names() if name.startswith("--")])
         remedy = near + self._see_help()
         if self.context.task.script_arguments:
-            example = [self.parser.program, self.context.name or "", *self.read_words, END_OF_OPTIONS, word]
-            remedy = f"{near}Arguments of the script go after --: {shlex.join([*example, *self.pending])}"
+            remedy = near + self._behind_dashes(word)
             if Path(word).is_file():
                 remedy = f"The file of that name is given as {shlex.quote(f'./{word}')}"
         self._refuse(f"{self.context.name} has no option {flag}.", remedy)
+
+    def _behind_dashes(self, word: str) -> str:
+        """How a word that is for the script is given, with the rest of the command line; no secret is repeated."""
+        rest = [word, *self.pending]
+        shown = without_secrets(rest)
+        example = [self.parser.program, self.context.name or "", *self.read_words, END_OF_OPTIONS, *shown]
+        warning = "" if shown == rest else f"\n{ON_A_COMMAND_LINE}"
+        return f"Arguments of the script go after --: {shlex.join(example)}{warning}"
 
     def _option(self, flag: str, value: str | None) -> None:
         argument = self._find(flag, flag if value is None else f"{flag}={value}")
@@ -224,8 +237,7 @@ class TaskReader:
         takes = f"takes {limit} word{'s' if limit > 1 else ''}" if limit else "takes no words"
         remedy = self._see_help()
         if self.context.task.script_arguments:
-            example = [self.parser.program, task or "", *self.read_words, END_OF_OPTIONS, word, *self.pending]
-            remedy = f"Arguments of the script go after --: {shlex.join(example)}"
+            remedy = self._behind_dashes(word)
         elif word in self.parser.contexts:
             remedy = f"To run the task of that name, give it a command of its own: {self.parser.program} {word}"
         # A word may be a secret behind an option that Invoke has by that letter (-p, -w)
@@ -244,6 +256,20 @@ class TaskReader:
 
     def _refuse(self, what: str, remedy: str) -> NoReturn:
         raise ParseError(f"{what}\n{remedy}", self.context)
+
+
+def without_secrets(words: Sequence[str]) -> list[str]:
+    """The words of a command line with ``...`` for the values of options that take secrets."""
+    found: list[str] = []
+    hides = False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if SECRET_OPTION.fullmatch(name):
+            found.append(f"{name}=..." if equals else name)
+        else:
+            found.append("..." if hides else word)
+        hides = not equals and SECRET_OPTION.fullmatch(name) is not None
+    return found
 
 
 def metavariable(name: str) -> str:

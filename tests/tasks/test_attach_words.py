@@ -57,6 +57,34 @@ def test_a_word_behind_an_option_that_is_not_ours_is_not_repeated(project: Path)
         assert SECRET not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit", "train.py", "--password", SECRET],
+        ["submit", f"--password={SECRET}", "train.py"],
+        ["submit", "train.py", "--api-token", SECRET, "--lr", "1"],
+        ["submit", "train.py", "--lr", "1", "--password", f"-{SECRET}"],
+        ["submit", "train.py", "more", "--db-password", SECRET],
+        ["runs", "--password", SECRET],
+        [f"--password={SECRET}", "submit", "train.py"],
+        ["--password", SECRET, "submit", "train.py"],
+    ],
+    ids=" ".join,
+)
+def test_no_task_repeats_a_password(project: Path, words: list[str]) -> None:
+    done = amltool(project, *words, check=False)
+
+    assert done.returncode == 1
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_password_for_the_script_goes_after_the_dashes(project: Path) -> None:
+    done = amltool(project, "submit", "train.py", "--password", SECRET, "--lr", "1", check=False)
+
+    assert "amltool submit train.py -- --password ... --lr 1\n" in done.stderr
+    assert "A secret on a command line can be read by others" in done.stderr
+
+
 def read(words: list[str]) -> dict[str, Any]:
     tasks = [TaskContext("attach", (), ns["attach"]), TaskContext("submit", (), ns["submit"])]
     values: dict[str, Any] = (
