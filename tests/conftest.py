@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.components import docker, docker_service, places, room, tiers
+from tests.components import docker, docker_service, places, reruns, room, tiers
 from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by name)
     _private_docker,
     ca_certificates,
@@ -68,10 +68,22 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The time limit of a test counts its fixtures: the first one that needs an image may have to make it."""
     tiers.mark(items)
+    reruns.mark(items)
     if is_required("docker"):
         for item in items:
             if not docker.FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.timeout(docker.MAKING_S))
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: object) -> None:
+    """A test begins that has a time limit."""
+    reruns.remember_limit(item, settings)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    reruns.limit_again(item)
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -23,7 +23,7 @@ def collected(*words: str) -> str:
         env={**os.environ, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode in (0, 5), done.stdout + done.stderr
     return done.stdout
@@ -59,3 +59,56 @@ def test_a_failure_names_the_disk_that_was_full(tmp_path: Path, monkeypatch: pyt
 def test_a_failure_that_speaks_of_no_space_is_explained_where_there_is_room_again() -> None:
     assert "it may have been full then" in room.explanation("write x: no space left on device", [])
     assert room.explanation("AssertionError: 1 != 2", []) == ""
+
+
+AT_FIRST = """
+import os, pathlib, pytest
+from tests.conftest import pytest_collection_modifyitems, pytest_runtest_setup, pytest_timeout_set_timer
+
+def fail_at_first(name):
+    mark = pathlib.Path(__file__).parent / name
+    if not mark.exists():
+        mark.touch()
+        pytest.fail("not at first")
+"""
+TESTS_OF_RERUNS = """
+import time, pytest
+from conftest import fail_at_first
+
+@pytest.mark.component("docker")
+def test_a_service_that_fails_once():
+    fail_at_first("once")
+
+@pytest.mark.component("docker")
+def test_a_service_that_fails_twice():
+    assert 0, "at any time"
+
+@pytest.mark.component("docker")
+@pytest.mark.timeout(1)
+def test_a_service_that_hangs_at_last():
+    fail_at_first("hanging")
+    time.sleep(60)
+
+def test_the_code_fails_once():
+    fail_at_first("code")
+"""
+
+
+def test_only_a_test_of_a_service_runs_again_once_within_its_time_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(AT_FIRST)
+    (tmp_path / "test_reruns.py").write_text(TESTS_OF_RERUNS)
+    options = ["-n", "2", "--durations-min=0", f"--rootdir={tmp_path}", f"-c{TOP / 'pyproject.toml'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_ADDOPTS": "--import-mode=prepend", "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert "3 failed, 1 passed, 3 rerun" in done.stdout, done.stdout + done.stderr
+    assert "RERUN test_reruns.py::test_a_service_that_fails_once" in done.stdout
+    assert "not at first" in done.stdout.partition("rerun test summary info")[2]
+    assert "FAILED test_reruns.py::test_a_service_that_hangs_at_last" in done.stdout
+    assert "Failed: Timeout (>1.0s)" in done.stdout
+    assert "FAILED test_reruns.py::test_the_code_fails_once" in done.stdout
