@@ -63,7 +63,9 @@ def test_a_failure_that_speaks_of_no_space_is_explained_where_there_is_room_agai
 
 AT_FIRST = """
 import os, pathlib, pytest
-from tests.conftest import pytest_collection_modifyitems, pytest_runtest_setup, pytest_timeout_set_timer
+from tests.conftest import (
+    pytest_collection_modifyitems, pytest_configure, pytest_runtest_setup, pytest_timeout_set_timer
+)
 
 def fail_at_first(name):
     mark = pathlib.Path(__file__).parent / name

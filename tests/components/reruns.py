@@ -1,7 +1,7 @@
 """Run a failed test of a real service a second time: a shared machine can fail it where the code does not.
 
 Only tests with the mark ``component`` have a second try, and only one. Each is told in the summary with its first
-failure, and a whole run has few of them (``--max-suite-reruns`` in pyproject.toml), so that a broken change is seen.
+failure, and a whole run has few of them, so that a broken change is seen. Without pytest-rerunfailures there are none.
 """
 
 from __future__ import annotations
@@ -12,12 +12,25 @@ import pytest
 
 from tests.components import tiers
 
+PLUGIN = "rerunfailures"
+MOST = 5
+"""How many second tries a whole run has."""
 _LIMITS = pytest.StashKey[Any]()
+
+
+def configure(config: pytest.Config) -> None:
+    """Bound the second tries and have their first failures printed, unless the command line says else."""
+    if config.pluginmanager.hasplugin(PLUGIN):
+        config.option.rerun_show_tracebacks = True
+        if config.option.max_suite_reruns is None:
+            config.option.max_suite_reruns = MOST
 
 
 def mark(items: list[pytest.Item]) -> None:
     """Give each test of a service a second try; the full figures of ``torture`` have none."""
     for item in items:
+        if not item.config.pluginmanager.hasplugin(PLUGIN):
+            return
         if item.get_closest_marker(tiers.MARK) is not None and item.get_closest_marker("torture") is None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
