@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping as AbstractMapping
 from enum import Enum
 from typing import Any
@@ -84,6 +85,7 @@ class ComputeTarget(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     nvidia_docker: bool = False
     python_location: str = "python"
     spark_submit_location: str = "spark-submit"
+    master: str | None = None
     user_managed_environment: bool = False
     yarn_deploy_mode: YarnDeployMode = YarnDeployMode.CLUSTER
     root: str | None = None
@@ -151,6 +153,20 @@ def _network(findings: Findings, key: str, node: Node) -> str | None:
     return text
 
 
+_MASTER = re.compile(
+    r"local(\[(\*|[0-9]{1,4})(, ?[0-9]{1,4})?\])?|spark://[\w.-]+:[0-9]{1,5}(,[\w.-]+:[0-9]{1,5})*", re.ASCII
+)
+"""Masters that need nothing but Spark itself (https://spark.apache.org/docs/latest/submitting-applications.html)."""
+
+
+def _master(findings: Findings, key: str, node: Node) -> str | None:
+    text = kind.text(findings, key, node)
+    if text is not None and not _MASTER.fullmatch(text):
+        yarn = "; YARN is a compute target of type cluster" if text.startswith("yarn") else ""
+        findings.mistake(f"{key}: expected local[*], local[N] or spark://HOST:PORT, found {describe(node)}{yarn}", node)
+    return text
+
+
 def _gpu(findings: Findings, key: str, node: Node) -> str | None:
     """``all``, a number of GPUs, or ``device=0,1``; true means all."""
     word = node.text.lower().replace(" ", "") if isinstance(node, Scalar) else ""
@@ -190,6 +206,7 @@ _TABLE = Table(
         Field("nvidiaDocker", "nvidia_docker", kind.boolean, False),
         Field("pythonLocation", "python_location", kind.text, "python"),
         Field("sparkSubmitLocation", "spark_submit_location", kind.text, "spark-submit"),
+        Field("master", "master", _master),
         Field("userManagedEnvironment", "user_managed_environment", kind.boolean),
         Field("yarnDeployMode", "yarn_deploy_mode", kind.choice(YarnDeployMode), YarnDeployMode.CLUSTER),
         Field("root", "root", kind.text),
@@ -240,12 +257,25 @@ def read_compute(name: str, content: bytes, path: str) -> ComputeTarget:
     if of_type in OVER_SSH:
         check_address(findings, root, of_type is ComputeType.CLUSTER)
         check_username(findings, root, of_type is ComputeType.CLUSTER)
+    if of_type is ComputeType.CLUSTER:
+        _check_cluster(findings, root)
     if of_type in IN_CONTAINER and values["base_docker_image"]:
         _check_image(findings, values["base_docker_image"], root.get("baseDockerImage"))
     refuse_plain_secrets(findings, root, frozenset({"password", "privateKeyPassphrase", "environmentVariables"}))
     findings.check()
     assert of_type is not None  # noqa: S101 - a missing type is a mistake, and mistakes were raised
     return ComputeTarget(name=name, type=of_type, warnings=findings.warning_texts(), **values)
+
+
+def _check_cluster(findings: Findings, root: Mapping) -> None:
+    if root.get("master") is not None:
+        findings.mistake("master: a cluster's master is YARN; remove it", root.get("master"))
+    if root.get("nativeSharedDirectory") is not None:
+        findings.warning(
+            "nativeSharedDirectory has no effect: the nodes of a cluster share no folder, and "
+            "AZUREML_NATIVE_SHARE_DIRECTORY is not set there; use wasb:// or abfs:// paths",
+            root.get("nativeSharedDirectory"),
+        )
 
 
 def write_compute(target: ComputeTarget) -> str:

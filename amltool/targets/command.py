@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NOTEBOOK_SUFFIX = ".ipynb"
 _NOTEBOOK, _SPARK_RUN = "amltool/tracking/notebook.py", "amltool/tracking/spark_run.py"
+_MASTER = "spark.master"
 _DEPLOY_MODE = "spark.submit.deployMode"
 _REPOSITORIES = "spark.jars.repositories"
 SPARK_PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
@@ -69,13 +70,9 @@ def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, rea
         UserError: Spark is asked for and cannot be had, or a secret of its dependencies file is not there.
         ConfigurationError: with every mistake of the Spark dependencies file.
     """
-    script = [os.fsdecode(part) for part in request.command]
-    if script[0].startswith("-") and request.interpreted:  # else Python takes it for an option of its own
-        script[0] = f"./{script[0]}"
+    script = script_of(request, seen)
     if not request.interpreted:
-        return RunCommand(command=[f"./{script[0]}", *script[1:]])
-    if script[0].endswith(NOTEBOOK_SUFFIX):
-        script = [str(seen.tracking / _NOTEBOOK), *script]
+        return RunCommand(command=script)
     if request.framework != Framework.PYSPARK.value:
         return RunCommand(command=[*prepared.python, *script])
     if not prepared.spark_submit:
@@ -90,6 +87,16 @@ def command_of_run(request: RunRequest, prepared: Prepared, seen: SeenByRun, rea
     variables = {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
     variables.update(settings.private_variables())
     return RunCommand(command=[*through, *script], variables=variables, secrets=settings.secrets)
+
+
+def script_of(request: RunRequest, seen: SeenByRun) -> list[str]:
+    """The script of a run with its arguments, as its interpreter takes them; a notebook by the program that runs it."""
+    script = [os.fsdecode(part) for part in request.command]
+    if not request.interpreted or script[0].startswith("-"):  # else Python takes it for an option of its own
+        script[0] = f"./{script[0]}"
+    if request.interpreted and script[0].endswith(NOTEBOOK_SUFFIX):
+        script = [str(seen.tracking / _NOTEBOOK), *script]
+    return script
 
 
 def check_spark_dependencies(request: RunRequest, read: ReadFile) -> None:
@@ -114,7 +121,8 @@ def spark_settings(
     """What ``spark-submit`` is given for a run: what its Spark dependencies file says, after our own.
 
     Spark runs where the run does (``local[*]``), is named after the script and logs warnings only, unless the file says
-    otherwise: what it logs by itself is some 100 lines for every 10 seconds, and hides what the script prints. A
+    otherwise: what it logs by itself is some 100 lines for every 10 seconds, and hides what the script prints. The
+    ``master`` of the ``.compute`` wins over the file's: a project moves by its target only. A
     repository that is a path (``maven``, ``file:maven``) lies in the work folder. References to secrets are resolved,
     those to variables in ``environment`` (this process's by default).
 
@@ -124,9 +132,13 @@ def spark_settings(
     from amltool.configuration.dependencies import SparkDependencies
 
     found = _spark_dependencies(request, read, on_cluster=on_cluster)
-    where = {} if on_cluster else {"spark.master": "local[*]"}
-    defaults = {**where, "spark.app.name": request.script, "spark.log.level": "WARN"}
+    defaults = {} if on_cluster else {_MASTER: "local[*]"}
+    defaults.update({"spark.app.name": request.script, "spark.log.level": "WARN"})
     written = {**defaults, **found.configuration}
+    if on_cluster:
+        written = {name: value for name, value in written.items() if name not in (_MASTER, _DEPLOY_MODE)}
+    if request.compute_effect.get("master"):
+        written[_MASTER] = request.compute_effect["master"]
     repositories = tuple(_address(repository, work) for repository in found.repositories)
     if any(references_in(repository) for repository in repositories):
         written, repositories = {**written, _REPOSITORIES: ",".join(repositories)}, ()

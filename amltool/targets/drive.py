@@ -47,7 +47,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A compute target: a host, an execution environment and a launcher; ``share`` is the shared folder there.
 
     What a run sees of it may lie elsewhere than on the host: ``share_in_run``, ``tracking`` and ``folder_in_run`` are
-    the run's own paths. ``command`` says what is executed for a run. ``hint`` is for the user when a run failed that
+    the run's own paths. ``check`` refuses (`UserError`) what it cannot run, before anything is
+    done; ``command`` says what is executed for a run. ``hint`` is for the user when a run failed that
     looks for a shared folder which is not there. ``place`` brings a snapshot to a run's folder, which it makes, with
     the folders that are collected; it ``sends_less`` where only what the host lacks goes there, of which nobody knows
     beforehand how much it is. ``begin_place`` has the host look at what it lacks and does not wait; it gives what
@@ -66,6 +67,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     tracking: Installed
     inherited: Callable[[Git], dict[str, str]]
     folder_in_run: Callable[[RunFolder], RunFolder] = lambda folder: folder
+    check: Callable[[RunRequest], None] = lambda _: None
     command: Callable[[RunRequest, Prepared, SeenByRun, ReadFile], RunCommand] = command_of_run
     hint: str = ""
     sends_less: bool = False

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from amltool.configuration.compute import ComputeTarget
+from amltool.configuration.compute import ComputeTarget, YarnDeployMode
 from amltool.configuration.runconfig import Framework
 from amltool.environments.base import Prepared, ReadFile
 from amltool.errors import UserError
 from amltool.history.journal import RunRequest
 from amltool.launchers.spark_submit import CLUSTER_PROGRAM, SparkSubmitLauncher
 from amltool.layout import cluster_run_folder, cluster_tag
-from amltool.targets.command import NOTEBOOK_SUFFIX, RunCommand, SeenByRun, spark_settings
+from amltool.targets.command import NOTEBOOK_SUFFIX, RunCommand, SeenByRun, script_of, spark_settings
 from amltool.targets.drive import Target
 from amltool.targets.over_ssh import Machine
 from amltool.targets.variables import inherited_there
@@ -54,6 +54,7 @@ def cluster(compute: ComputeTarget, place: Place) -> Target:
         share_in_run=None,
         tracking=machine.tracking,
         inherited=lambda _: inherited_there(machine.login.variables()),
+        check=lambda request: check_script(compute, request),
         command=command,
         hint=NO_SHARE,
         sends_less=True,
@@ -76,10 +77,9 @@ def cluster_command(
     """The command of a run on the head node: `tracking/cluster_run.py`, its settings in a variable.
 
     Raises:
-        UserError: the script is none that Spark runs, or there is no ``spark-submit``.
+        UserError: there is no ``spark-submit``.
         ConfigurationError: with every mistake of the Spark dependencies file.
     """
-    check_script(compute, request)
     if not prepared.spark_submit:
         raise UserError(
             f"There is no spark-submit on the head node of {compute.name}.",
@@ -97,7 +97,6 @@ def cluster_command(
             "--conf", f"spark.executorEnv.PYSPARK_PYTHON={nodes_python}",
             *options,
         ]  # fmt: skip
-    script = [os.fsdecode(part) for part in request.command]
     content = {
         "mode": mode,
         "tag": cluster_tag(request.run_id),
@@ -106,7 +105,7 @@ def cluster_command(
         "archive": archive,
         "folder": str(cluster_run_folder(request.run_id)),
         "library": str(seen.tracking.parent),
-        "script": script,
+        "script": script_of(request, seen),
         "own": sorted({*request.environment_variables, *compute.environment_variables}),
     }
     variables = {
@@ -123,15 +122,15 @@ def check_script(compute: ComputeTarget, request: RunRequest) -> None:
     """Refuse what Spark on YARN cannot run.
 
     Raises:
-        UserError: it is no Python script, or a notebook whose driver would be on a node.
+        UserError: it is no Python script, a notebook in deploy mode ``cluster``, or of another framework.
     """
     script = os.fsdecode(request.command[0])
     if not request.interpreted:
         raise UserError(f"{script} is no Python script, and a cluster runs PySpark.", "Give a .py file.")
-    if script.endswith(NOTEBOOK_SUFFIX):
+    if script.endswith(NOTEBOOK_SUFFIX) and compute.yarn_deploy_mode is YarnDeployMode.CLUSTER:
         raise UserError(
-            f"{script} is a notebook, and {compute.name} is a cluster.",
-            "Export it: jupyter nbconvert --to script",
+            f"{script} is a notebook, and {compute.name} runs scripts on a node (yarnDeployMode: cluster).",
+            f"Set yarnDeployMode: client in {compute.name}.compute: then it runs on the head node.",
         )
     if request.framework != Framework.PYSPARK.value:
         raise UserError(

@@ -134,6 +134,10 @@ def pack(folder: str, archive: str, *, without: "Tuple[str, ...]" = ()) -> None:
             if place == folder:
                 folders[:] = [name for name in folders if name not in without]
             folders.sort()
+            for name in folders:  # Python imports a folder without __init__.py only if the zip file names the folder
+                if not os.path.islink(os.path.join(place, name)):
+                    inside = os.path.relpath(os.path.join(place, name), folder)
+                    packed.writestr(zipfile.ZipInfo(inside + "/", (1980, 1, 1, 0, 0, 0)), b"")
             for name in sorted(files + [each for each in folders if os.path.islink(os.path.join(place, each))]):
                 path = os.path.join(place, name)
                 state = os.lstat(path)

@@ -35,6 +35,7 @@ if not __package__:  # run by its path, as the bootstrap: our modules must not s
 from . import spark_run  # noqa: E402
 from .cluster_driver import CONSOLE, END, LEFT, LIBRARY, METRICS, PROJECT, SETTINGS, pack  # noqa: E402
 from .ending import end_by  # noqa: E402
+from .executor_modules import pack_for_executors  # noqa: E402
 from .spark_reasons import reason_in  # noqa: E402
 from .yarn import OVER, WAITING, Yarn, YarnError, am_container, read_log  # noqa: E402
 
@@ -99,12 +100,9 @@ class _Run:
         self.folder = os.path.join(self.top, FOLDER)
         self.yarn = Yarn(os.environ)
         self.tag = settings["tag"]
+        self.modules = []  # type: List[str]
         self.known = {"v": 1, "applications": [], "state": "", "reason": None}  # type: Dict[str, Any]
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-
-    def pack(self) -> None:
-        """Make the zip file with which the project's modules reach drivers and executors."""
-        pack(self.work, self._path(PROJECT), without=("outputs", "logs"))
 
     def say(self, **changes: "Any") -> None:
         """Write down what is known of the application."""
@@ -120,7 +118,7 @@ class _Run:
         tags = [word.partition("=")[2] for word in settings["options"] if word.startswith(TAGS)]
         found = ["--conf", "spark.yarn.maxAppAttempts=1"]
         # not --py-files: with it a driver in a container warns of a path of this machine
-        found += ["--conf", "spark.yarn.dist.pyFiles=" + self._path(PROJECT), *settings["options"]]
+        found += ["--conf", "spark.yarn.dist.pyFiles=" + ",".join(self.modules), *settings["options"]]
         found += ["--conf", TAGS + ",".join([self.tag, *tags])]
         if settings["archive"]:
             found += ["--archives", self.yarn.home + "/" + settings["archive"]["remote"] + "#environment"]
@@ -189,7 +187,7 @@ class ClientRun(_Run):
 
     def run(self) -> int:
         """An exit code, or a signal's number as a negative one."""
-        self.pack()
+        self.modules = pack_for_executors(self.work, self.folder)
         os.environ[spark_run.FOLDER_VARIABLE] = self.settings["folder"]
         command = [*self.settings["spark_submit"], "--master", "yarn", "--deploy-mode", "client", *self.options()]
         status = spark_run.submit(command, self.settings["script"])
@@ -214,7 +212,7 @@ class ClusterRun(_Run):
         """An exit code, or a signal's number as a negative one."""
         for number in spark_run.ASKED_TO_END:
             signal.signal(number, self._cancel)
-        self.pack()
+        self.modules = pack_for_executors(self.work, self.folder)
         pack(self.settings["library"], self._path(LIBRARY))
         self._write_settings()
         status = self._submit()

@@ -85,7 +85,8 @@ def submit(spark_submit: "List[str]", script: "List[str]") -> int:
         folder = tempfile.mkdtemp(prefix="amltool-spark-", dir="/tmp")
     try:
         private = private_options(spark_submit[0], folder)
-        command = [spark_submit[0], *private, *spark_submit[1:], os.path.abspath(__file__)]
+        modules = _modules(spark_submit, folder)
+        command = [spark_submit[0], *private, *modules, *spark_submit[1:], os.path.abspath(__file__)]
         status = _follow(command, script, os.path.join(folder, "s"))
     except OSError as error:
         sys.stderr.write("amltool: cannot start %s: %s\n" % (ascii(spark_submit[0]), error.strerror))
@@ -93,6 +94,15 @@ def submit(spark_submit: "List[str]", script: "List[str]") -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return status
+
+
+def _modules(spark_submit: "List[str]", folder: str) -> "List[str]":
+    """Options that bring the project's modules to the executors of a standalone master, which are other processes."""
+    if not any(word.startswith("spark.master=spark://") for word in spark_submit):
+        return []
+    from .executor_modules import pack_for_executors
+
+    return ["--conf", "spark.submit.pyFiles=" + ",".join(pack_for_executors(os.getcwd(), folder))]
 
 
 def private_options(spark_submit: str, folder: str) -> "List[str]":

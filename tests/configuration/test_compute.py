@@ -305,6 +305,43 @@ TARGETS = st.builds(
 )
 
 
+@pytest.mark.parametrize("master", ["local", "local[*]", "local[4]", "local[2,3]", "spark://head:7077,other:7077"])
+def test_a_master_needs_nothing_but_spark(master: str) -> None:
+    assert read(f"type: local\nmaster: {master}\n").master == master
+
+
+@pytest.mark.parametrize(
+    ("master", "words"),
+    [
+        (
+            "yarn",
+            "expected local[*], local[N] or spark://HOST:PORT, found 'yarn'; YARN is a compute target of type cluster",
+        ),
+        ("k8s://head:6443", "found 'k8s://head:6443'"),
+        ("spark://head", "found 'spark://head'"),
+        ("local[x]", "found 'local[x]'"),
+    ],
+)
+def test_another_master_is_a_mistake(master: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read(f"type: remote\naddress: vm.example.org\nusername: ada\nmaster: {master}\n")
+    assert words in str(refused.value)
+
+
+CLUSTER = "type: cluster\naddress: a-ssh.azurehdinsight.net\nusername: sshuser\n"
+
+
+def test_a_shared_folder_of_a_cluster_is_warned_of() -> None:
+    assert read(CLUSTER).warnings == ()
+    [warning] = read(f"{CLUSTER}nativeSharedDirectory: ~/.azureml/share/\n").warnings
+    assert "nativeSharedDirectory has no effect: the nodes of a cluster share no folder" in warning
+
+
+def test_a_cluster_has_its_own_master() -> None:
+    with pytest.raises(ConfigurationError, match=r"master: a cluster's master is YARN"):
+        read(f"{CLUSTER}master: local[*]\n")
+
+
 @given(TARGETS)
 @settings(max_examples=150, deadline=None)
 def test_a_target_that_is_written_and_read_is_the_same(target: ComputeTarget) -> None:

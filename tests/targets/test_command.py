@@ -113,6 +113,13 @@ def test_what_the_file_says_replaces_ours() -> None:
     ]  # fmt: skip
 
 
+def test_the_master_of_the_compute_target_wins_over_the_files() -> None:
+    asked = request(framework="PySpark", compute_effect={"master": "spark://head:7077"})
+    for content in (b"", b"configuration: {spark.master: 'local[2]'}"):
+        found = spark_settings(asked, SEEN.work, {SPARK_FILE: content}.get).options
+        assert [option for option in found if option.startswith("spark.master=")] == ["spark.master=spark://head:7077"]
+
+
 @pytest.mark.parametrize("written", ["maven", "./maven", "file:maven", "file:./maven"])
 def test_a_repository_that_is_a_path_lies_in_the_work_folder(written: str) -> None:
     assert options(f"repositories: ['{written}']")[-1] == "file:///runs/a%20run/work/maven"

@@ -15,7 +15,7 @@ from amltool.errors import UserError
 from amltool.history.journal import RunRequest
 from amltool.layout import cluster_tag
 from amltool.targets.command import SPARK_PROPERTIES_VARIABLE, RunCommand, SeenByRun
-from amltool.targets.hdinsight import SETTINGS_VARIABLE, cluster_command
+from amltool.targets.hdinsight import SETTINGS_VARIABLE, check_script, cluster_command
 from tests.targets.test_command import request
 
 REQUEST = request()
@@ -33,9 +33,12 @@ PREPARED = Prepared(
 SECRET = "configuration:\n  spark.hadoop.fs.azure.account.key.a.blob.core.windows.net: ${env:STORAGE_KEY}\n"
 
 
+def asked_for(**changes: Any) -> RunRequest:
+    return msgspec.structs.replace(REQUEST, **{"framework": "PySpark", "target_type": "cluster", **changes})
+
+
 def command(dependencies: str = "", compute: ComputeTarget = COMPUTE, **changes: Any) -> RunCommand:
-    asked = msgspec.structs.replace(REQUEST, **{"framework": "PySpark", "target_type": "cluster", **changes})
-    return cluster_command(compute, asked, PREPARED, SEEN, lambda _: dependencies.encode() or None)
+    return cluster_command(compute, asked_for(**changes), PREPARED, SEEN, lambda _: dependencies.encode() or None)
 
 
 def settings(found: RunCommand) -> dict[str, Any]:
@@ -71,12 +74,11 @@ def test_no_secret_stands_on_a_command_line_or_among_the_options(monkeypatch: py
 
 
 def test_where_the_project_says_local_the_cluster_is_meant_all_the_same() -> None:
-    options = settings(command("configuration:\n  spark.yarn.queue: best\n  spark.submit.deployMode: cluster\n"))[
-        "options"
-    ]
+    written = "configuration: {spark.yarn.queue: best, spark.submit.deployMode: cluster, spark.master: 'local[2]'}"
+    options = settings(command(written))["options"]
 
     assert "spark.yarn.queue=best" in options
-    assert not any(option.startswith("spark.master=") for option in settings(command())["options"])
+    assert not any(option.startswith(("spark.master=", "spark.submit.deployMode=")) for option in options)
 
 
 def test_the_users_settings_come_last_and_so_win() -> None:
@@ -95,9 +97,19 @@ def test_the_users_settings_come_last_and_so_win() -> None:
 )
 def test_what_spark_on_yarn_cannot_run_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError) as refused:
-        command(**changes)
+        check_script(COMPUTE, asked_for(**changes))
 
     assert words in f"{refused.value.what} {refused.value.remedy}"
+
+
+def test_a_notebook_runs_on_the_head_node_in_client_mode() -> None:
+    compute = msgspec.structs.replace(COMPUTE, yarn_deploy_mode=YarnDeployMode.CLIENT)
+    asked = asked_for(command=[b"look.ipynb", b"n=7"])
+
+    check_script(compute, asked)
+
+    script = settings(cluster_command(compute, asked, PREPARED, SEEN, lambda _: None))["script"]
+    assert script == [f"{SEEN.tracking}/amltool/tracking/notebook.py", "look.ipynb", "n=7"]
 
 
 def test_a_head_node_without_spark_is_a_sentence() -> None:

@@ -102,6 +102,13 @@ def test_options_and_our_own_program_are_what_spark_gets(run: Run, work: Path) -
     assert submitted == ["--conf", "a=b c", str(SPARK_RUN)]
 
 
+def test_executors_of_a_standalone_master_get_the_projects_modules(run: Run, work: Path) -> None:
+    run("", options=("--conf", "spark.master=spark://127.0.0.1:7077"))
+    (_, modules, *options), _ = json.loads((work / "submitted.json").read_text())
+    assert re.fullmatch(r"spark\.submit\.pyFiles=\S+/amltool-project\.zip,\S+/amltool-tracking\.zip", modules)
+    assert options == ["--conf", "spark.master=spark://127.0.0.1:7077", str(SPARK_RUN)]
+
+
 def test_the_script_prints_to_the_run_and_not_through_the_jvm(run: Run) -> None:
     ended = run("import sys; print('x' * 1_000_000); print('the end'); print('an error', file=sys.stderr)")
     assert ended.stdout.endswith("the end\n")
