@@ -27,7 +27,7 @@ def amltool(
     command = [sys.executable, "-m", "amltool", *arguments]
     root = str(Path(__file__).resolve().parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, "COLUMNS": "200", **variables}
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, input=input, timeout=240)
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, input=input, timeout=900)
     done = subprocess.CompletedProcess(
         command,
         result.returncode,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.components import docker, docker_service, places, reruns, room, tiers
+from tests.components import hadoop_cluster as hadoop
 from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by name)
     _private_docker,
     ca_certificates,
@@ -22,7 +23,13 @@ from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by na
     spark_image,
     unprivileged,
 )
-from tests.components.hadoop_cluster import hadoop_cluster  # noqa: F401 (pytest finds fixtures by name)
+from tests.components.hadoop_cluster import (  # noqa: F401 (pytest finds fixtures by name)
+    _blob_cluster,
+    _hadoop_cluster,
+    blob_cluster,
+    hadoop_cluster,
+    hadoop_cluster_alone,
+)
 from tests.components.required import is_required
 from tests.components.ssh_machine import (  # noqa: F401 (pytest finds fixtures by name)
     _ssh_jump,
@@ -70,6 +77,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The time limit of a test counts its fixtures: the first one that needs an image may have to make it."""
     tiers.mark(items)
     reruns.mark(items)
+    for item in items:
+        if not hadoop.FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(hadoop.LIMIT_S))
     if is_required("docker"):
         for item in items:
             if not docker.FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
@@ -115,4 +125,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the workers of pytest-xdist are told apart by it
+        hadoop.stop_started()
         docker_service.stop_started()

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,20 +140,24 @@ def _answers_late() -> bool:
 
 
 def _install() -> None:
-    if all(mounts.found(program) for program in PROGRAMS):
-        return
-    if mounts.found("apt-get") is None:
-        pytest.fail("docker is not installed, and there is no apt-get to install it with", pytrace=False)
+    if not all(mounts.found(program) for program in PROGRAMS):
+        install(PACKAGES)
+
+
+def install(packages: Sequence[str]) -> None:
+    """Install Debian packages that a component needs."""
+    if os.getuid() != 0 or mounts.found("apt-get") is None:
+        pytest.fail(f"{' '.join(packages)} are not installed, and only root installs them, with apt-get", pytrace=False)
     log = places.state() / "apt.log"
     options = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
     variables = {**os.environ, "PATH": mounts.SYSTEM_PATH, "DEBIAN_FRONTEND": "noninteractive"}
     with log.open("wb") as stream:
-        for verb in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *PACKAGES]):
+        for verb in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
             done = subprocess.run(
                 ["apt-get", *options, *verb], env=variables, stdout=stream, stderr=stream, timeout=INSTALL_S
             )
     if done.returncode:
-        pytest.fail(f"docker cannot be installed:\n{_tail(log)}", pytrace=False)
+        pytest.fail(f"{' '.join(packages)} cannot be installed:\n{_tail(log)}", pytrace=False)
 
 
 def _use() -> None:

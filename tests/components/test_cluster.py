@@ -96,30 +96,6 @@ def _project(folder: Path, cluster: HadoopCluster, files: dict[str, bytes | str]
     return make_repository(folder, files)
 
 
-def _application(cluster: HadoopCluster, name: str) -> dict[str, Any]:
-    said = cluster.execute(["curl", "-s", f"http://hn0-aml:8088/ws/v1/cluster/apps/{name}"])[1]
-    found: dict[str, Any] = json.loads(said)["app"]
-    return found
-
-
-def _applications(cluster: HadoopCluster, run_id: str) -> list[dict[str, Any]]:
-    tag = f"amltool-{run_id.lower()}"
-    said = cluster.execute(["curl", "-s", f"http://hn0-aml:8088/ws/v1/cluster/apps?applicationTags={tag}"])[1]
-    found: list[dict[str, Any]] = (json.loads(said)["apps"] or {}).get("app", [])
-    return found
-
-
-def _nothing_is_left(cluster: HadoopCluster, run_id: str) -> None:
-    """No application runs, and nothing of the run lies on the cluster's file system."""
-    assert {each["state"] for each in _applications(cluster, run_id)} <= {"FINISHED", "FAILED", "KILLED"}
-
-    def is_gone() -> bool:
-        said = cluster.execute(["hadoop", "fs", "-ls", "-R", "/user/sshuser"], user="sshuser")[1]
-        return run_id not in said and "sparkStaging/application" not in said
-
-    wait_until(is_gone, END_S)
-
-
 def _ends(project: Path, mode: str, when: str, how: str) -> tuple[int, dict[str, Any], str]:
     done = submit(project, "ends.py", target=mode, arguments=(when, how))
     return done.exit_code, done.record, done.printed
@@ -138,10 +114,10 @@ def test_a_run_comes_back_with_its_outputs_and_is_known_to_yarn(
     assert artifact(project, "outputs/result.txt", tmp_path / "result") == b"90 23.2.0 ['23.2.0']"
     names = {*artifacts(found)}
     assert {"outputs/numbers/_SUCCESS", "logs/training.log", "console.log", "environment.lock.json"} <= names
-    assert _application(hadoop_cluster, found["application_id"])["finalStatus"] == "SUCCEEDED"
-    assert len(_applications(hadoop_cluster, found["run_id"])) == 1
+    assert hadoop_cluster.application(found["application_id"])["finalStatus"] == "SUCCEEDED"
+    assert len(hadoop_cluster.applications(found["run_id"])) == 1
     assert unfinished(project) == []
-    _nothing_is_left(hadoop_cluster, found["run_id"])
+    hadoop_cluster.nothing_is_left(found["run_id"])
 
 
 @pytest.mark.parametrize(
@@ -172,8 +148,8 @@ def test_an_end_is_the_scripts_own(
     assert found["status"] == ("Completed" if exit_code == 0 else "Failed")
     assert "last words\n" in printed
     assert "outputs/left.txt" in artifacts(found)
-    assert len(_applications(hadoop_cluster, found["run_id"])) <= 1
-    _nothing_is_left(hadoop_cluster, found["run_id"])
+    assert len(hadoop_cluster.applications(found["run_id"])) <= 1
+    hadoop_cluster.nothing_is_left(found["run_id"])
 
 
 @pytest.mark.parametrize(
@@ -194,7 +170,7 @@ def test_what_yarn_refuses_is_a_reason_with_a_remedy(
 
     assert found["status"] == "Failed"
     assert reason in found["reason"]
-    _nothing_is_left(hadoop_cluster, found["run_id"])
+    hadoop_cluster.nothing_is_left(found["run_id"])
 
 
 def test_two_runs_at_once_do_not_meet_on_the_file_system(project: Path, hadoop_cluster: HadoopCluster) -> None:
@@ -221,7 +197,7 @@ def test_a_cancel_ends_the_application(mode: str, project: Path, hadoop_cluster:
 
     record = json.loads(amltool(project, "show", run_id, "--json").stdout)
     assert record["status"] == "Canceled"
-    _nothing_is_left(hadoop_cluster, run_id)
+    hadoop_cluster.nothing_is_left(run_id)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -242,7 +218,7 @@ def test_a_run_outlives_its_client_and_is_submitted_once(
 
     record = json.loads(amltool(project, "show", run_id, "--json").stdout)
     assert record["status"] == "Completed"
-    assert [each["id"] for each in _applications(hadoop_cluster, run_id)] == [record["application_id"]]
+    assert [each["id"] for each in hadoop_cluster.applications(run_id)] == [record["application_id"]]
 
 
 def test_an_application_whose_program_on_the_head_node_was_killed_is_ended(
@@ -256,7 +232,7 @@ def test_an_application_whose_program_on_the_head_node_was_killed_is_ended(
 
     record = json.loads(amltool(project, "show", run_id, "--json").stdout)
     assert record["status"] == "Failed"
-    _nothing_is_left(hadoop_cluster, run_id)
+    hadoop_cluster.nothing_is_left(run_id)
 
 
 def _start(project: Path, mode: str, script: str, *arguments: str) -> str:
