@@ -44,7 +44,7 @@ def at_terminal(folder: Path, *arguments: str, answers: tuple[tuple[str, str], .
     )
     os.close(far)
     left, screen, seen, lines = list(answers), b"", 0, ""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         if select.select([near], [], [], 0.05)[0]:
             try:
@@ -61,12 +61,12 @@ def at_terminal(folder: Path, *arguments: str, answers: tuple[tuple[str, str], .
             os.write(near, text.encode() if text == CTRL_C else f"{text}\n".encode())
         lines += command_lines(process.pid)
     os.close(near)
-    return Typed(screen.decode(), process.wait(30), lines)
+    return Typed(screen.decode(), process.wait(120), lines)
 
 
 def wait_for_silence(terminal: int, text: str) -> None:
     """A password is typed when the echo is off, as a person does who sees the prompt."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while text != "yes" and text != "no" and termios.tcgetattr(terminal)[3] & termios.ECHO:
         assert time.monotonic() < until, "the terminal would show the password"
         time.sleep(0.01)

@@ -29,6 +29,7 @@ from amltool.ignore import (
 from amltool.ignore.automaton import expression
 from amltool.limits import Profile, ignore_line
 from tests.ignore_oracle import git_leaves_out, taken
+from tests.waiting import promised
 
 PROBES = ["a", "b", "ab", "ba", "a b", ".c", "x.c", "#", "!", "[", "{", "-", "\\", "é", "\udcff"]
 ATOMS = [
@@ -200,7 +201,7 @@ class TestPatterns:
     def test_many_stars_in_a_row_cost_nothing(self) -> None:
         begun = time.perf_counter()
         assert kept(ignoring("*" * 60 + "b"), "a" * 200) == ["a" * 200]
-        assert time.perf_counter() - begun < 1
+        assert time.perf_counter() - begun < promised(1)
 
 
 class TestMistakes:

@@ -363,7 +363,7 @@ class HostContract:
                 pass
             with pytest.raises(OSError):
                 host.read(place / name)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
 
     def test_pieces_of_many_files_come_in_their_order(self, host: Host, place: PurePosixPath) -> None:
         names = [f"{number}/{os.fsdecode(bytes([255]))}" for number in range(40)]
@@ -411,7 +411,7 @@ class HostContract:
     ) -> None:
         content = os.urandom(300_000)
         host.start(self.keeps_its_input(place / "kept"), input=content)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not host.exists(place / "kept") and time.monotonic() < until:
             time.sleep(0.02)
         assert host.read(place / "kept") == content

@@ -251,7 +251,7 @@ class LauncherContract:
     def test_a_second_start_has_no_effect(self, run: Runs, commands: Commands) -> None:
         launch = run.launch(commands.prints("once\n"))
         first = run.launcher.start(run.host, launch)
-        run.launcher.wait(run.host, launch.folder, first, 20)
+        run.launcher.wait(run.host, launch.folder, first, 120)
         again = run.launcher.start(run.host, launch)
         time.sleep(0.1)
         assert again == first
@@ -267,7 +267,7 @@ class LauncherContract:
             start.start()
         for start in starts:
             start.join()
-        run.launcher.wait(run.host, launch.folder, handles[0], 20)
+        run.launcher.wait(run.host, launch.folder, handles[0], 120)
         time.sleep(0.1)
         assert handles == [handles[0]] * 4
         assert run.host.read(launch.folder.console) == b"once\n"
@@ -277,7 +277,7 @@ class LauncherContract:
         handle = run.launcher.start(run.host, launch)
         kept = json.dumps(handle)
         assert "hunter22" not in kept
-        assert run.launcher.wait(run.host, launch.folder, json.loads(kept), 20).state is LaunchState.ENDED
+        assert run.launcher.wait(run.host, launch.folder, json.loads(kept), 120).state is LaunchState.ENDED
 
     def test_a_run_that_was_not_started_is_absent(self, run: Runs, commands: Commands) -> None:
         folder = run.launch(commands.exits(0)).folder
@@ -287,7 +287,7 @@ class LauncherContract:
         folder, handle = run.started(commands.goes_on())
         begun = time.monotonic()
         assert run.launcher.wait(run.host, folder, handle, 0.2).state is LaunchState.RUNNING
-        assert 0.15 < time.monotonic() - begun < 5
+        assert 0.15 < time.monotonic() - begun < 60
         run.launcher.cancel(run.host, folder, handle)
 
     def test_a_canceled_run_says_so(self, run: Runs, commands: Commands) -> None:
@@ -300,7 +300,7 @@ class LauncherContract:
 
     def test_a_run_that_ended_is_left_as_it_ended(self, run: Runs, commands: Commands) -> None:
         folder, handle = run.started(commands.exits(3))
-        before = run.launcher.wait(run.host, folder, handle, 20)
+        before = run.launcher.wait(run.host, folder, handle, 120)
         run.launcher.cancel(run.host, folder, handle)
         assert run.launcher.observe(run.host, folder, handle) == before
         assert before.exit is not None
@@ -313,7 +313,7 @@ class LauncherContract:
     def test_a_lost_run_says_why(self, run: Runs, commands: Commands) -> None:
         folder, handle = run.started(commands.goes_on())
         self.lose(run, folder)
-        seen = run.launcher.wait(run.host, folder, handle, 20)
+        seen = run.launcher.wait(run.host, folder, handle, 120)
         assert seen.state is LaunchState.LOST
         assert seen.exit is not None
         assert seen.exit.reason == self.lost_reason
@@ -328,7 +328,7 @@ class LauncherContract:
     def test_a_run_that_is_lost_is_over(self, run: Runs, commands: Commands) -> None:
         folder, _ = run.started(commands.goes_on())
         self.lose(run, folder)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not run.launcher.is_over(run.host, folder) and time.monotonic() < until:
             time.sleep(0.05)
         assert run.launcher.is_over(run.host, folder)
@@ -346,12 +346,12 @@ class LauncherContract:
             run.launcher.get_ready(run.host, known)
         handle = run.launcher.start(run.host, launch)
         assert run.launcher.start(run.host, launch) == handle
-        run.launcher.wait(run.host, launch.folder, handle, 20)
+        run.launcher.wait(run.host, launch.folder, handle, 120)
         assert run.host.read(launch.folder.console) == b"hello."
 
     def test_no_secret_is_in_the_console(self, run: Runs, commands: Commands) -> None:
         launch = run.launch(commands.prints("the token is hunter22."), secrets=["hunter22"])
-        run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 20)
+        run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 120)
         assert run.host.read(launch.folder.console) == b"the token is [redacted]."
 
 
@@ -399,7 +399,7 @@ class Runs:
         if folder is not None:
             launch = msgspec.structs.replace(launch, folder=folder)
         handle = self.launcher.start(self.host, launch)
-        seen = self.launcher.wait(self.host, launch.folder, handle, 60)
+        seen = self.launcher.wait(self.host, launch.folder, handle, 120)
         assert seen.state is LaunchState.ENDED
         assert seen.exit is not None
         return seen.exit

@@ -12,11 +12,13 @@ import urllib.parse
 
 import pytest
 
-from amltool.launchers.base import Handle, LaunchState
+from amltool.launchers.base import Exit, Handle, LaunchState
 from amltool.layout import RunFolder
 from amltool.testing.launchers import LauncherContract, RealCommands, Runs
 
 LONGEST_CANCEL_S = 15.0
+BUSY_S = 90.0
+"""What the same may take on a machine that has much else to do."""
 
 DAEMON = """
 import os, sys, time
@@ -80,7 +82,7 @@ class ProcessContract(LauncherContract):
 
     def pid(self, run: Runs, folder: RunFolder, name: str = "pid") -> int:
         """The process number that a command of the run wrote down."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while True:
             try:
                 return int(self.read_work(run, folder, name))
@@ -113,21 +115,24 @@ class ProcessContract(LauncherContract):
         """Variables that the launcher adds to those of a launch, beside ``AMLTOOL_RUN_ID``."""
         return {}
 
-    def assert_cancel_leaves_nothing(self, run: Runs, started: tuple[RunFolder, Handle], grace_s: float) -> None:
+    def assert_cancel_leaves_nothing(
+        self, run: Runs, started: tuple[RunFolder, Handle], grace_s: float, within_s: float = BUSY_S
+    ) -> Exit:
         folder, handle = started
         pid = self.pid(run, folder)
         begun = time.monotonic()
         run.launcher.cancel(run.host, folder, handle, grace_s)
-        assert time.monotonic() - begun < LONGEST_CANCEL_S
+        assert time.monotonic() - begun < within_s
         assert self.is_gone(run, folder, pid)
         end = run.launcher.observe(run.host, folder, handle)
         assert end.state is LaunchState.ENDED
         assert end.exit is not None
         assert end.exit.canceled
+        return end.exit
 
     def test_the_command_runs_in_the_work_folder(self, run: Runs) -> None:
         folder, handle = run.started(["sh", "-c", "pwd -P"])
-        run.launcher.wait(run.host, folder, handle, 20)
+        run.launcher.wait(run.host, folder, handle, 120)
         assert run.host.read(folder.console).decode().strip() == self.work_in_run(folder)
 
     def test_an_exit_that_skips_all_cleaning_up_is_exact(self, run: Runs, commands: RealCommands) -> None:
@@ -135,7 +140,7 @@ class ProcessContract(LauncherContract):
 
     def test_reading_standard_input_is_at_its_end_at_once(self, run: Runs) -> None:
         folder, handle = run.started(["sh", "-c", "cat; echo read"])
-        run.launcher.wait(run.host, folder, handle, 20)
+        run.launcher.wait(run.host, folder, handle, 120)
         assert run.host.read(folder.console) == b"read\n"
 
     def test_variables_are_exact_and_no_other_is_there(self, run: Runs, commands: RealCommands) -> None:
@@ -149,7 +154,7 @@ class ProcessContract(LauncherContract):
         }
         script = "import os; print(sorted((k.hex(), v.hex()) for k, v in os.environb.items() if k != b'LC_CTYPE'))"
         launch = run.launch(commands.script(script), environment=odd)
-        run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 20)
+        run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 120)
         given = {**self.added_variables(), **launch.environment, "AMLTOOL_RUN_ID": launch.run_id}
         shown = sorted((os.fsencode(name).hex(), os.fsencode(value).hex()) for name, value in given.items())
         assert run.host.read(launch.folder.console).decode() == f"{shown}\n"
@@ -158,12 +163,12 @@ class ProcessContract(LauncherContract):
         odd = ["", " ", "a b", "\n", "'", '"', "$HOME", "*", "\\", "--", "-x", "ü", os.fsdecode(b"\xff\x80")]
         script = "import os, sys; print([os.fsencode(argument).hex() for argument in sys.argv[1:]])"
         folder, handle = run.started(commands.script(script, *odd))
-        run.launcher.wait(run.host, folder, handle, 20)
+        run.launcher.wait(run.host, folder, handle, 120)
         assert run.host.read(folder.console).decode() == f"{[os.fsencode(argument).hex() for argument in odd]}\n"
 
     def test_a_broken_pipe_ends_a_command_silently(self, run: Runs) -> None:
         folder, handle = run.started(["sh", "-c", "yes | head -n 1"])
-        run.launcher.wait(run.host, folder, handle, 20)
+        run.launcher.wait(run.host, folder, handle, 120)
         assert run.host.read(folder.console) == b"y\n"
 
     def test_a_file_that_is_no_program_ends_as_in_a_shell(self, run: Runs) -> None:
@@ -211,7 +216,7 @@ class ProcessContract(LauncherContract):
             "        os.write(2, form[cut:] + b'>')\n"
         )
         folder, handle = run.started(commands.script(script, json.dumps(forms)), secrets=[secret])
-        run.launcher.wait(run.host, folder, handle, 60)
+        run.launcher.wait(run.host, folder, handle, 120)
         console = run.host.read(folder.console).decode()
         pieces = sum(len(range(1, len(form.encode()), 5)) for form in forms)
         assert console.count("[redacted]") == console.count("<") == console.count(">") == pieces
@@ -219,7 +224,7 @@ class ProcessContract(LauncherContract):
 
     def test_lines_are_not_held_back_while_secrets_are_looked_for(self, run: Runs) -> None:
         folder, handle = run.started(["sh", "-c", "printf 'a line\\n'; sleep 300"], secrets=["hunter22"])
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while not (run.host.exists(folder.console) and run.host.read(folder.console)) and time.monotonic() < until:
             run.launcher.wait(run.host, folder, handle, 0.01)
         assert run.host.read(folder.console) == b"a line\n"
@@ -232,7 +237,7 @@ class ProcessContract(LauncherContract):
     def test_what_a_command_logs_is_seen_while_it_goes_on(self, run: Runs) -> None:
         script = "mkdir -p logs/a; echo one > logs/a/log; ln -s /etc/passwd logs/link; sleep 60"
         folder, handle = run.started(["sh", "-c", script])
-        until, seen = time.monotonic() + 30, b""
+        until, seen = time.monotonic() + 120, b""
         while not seen and time.monotonic() < until:
             with contextlib.suppress(FileNotFoundError):
                 seen = run.host.read(run.launcher.live_work(run.host, folder) / "logs" / "a" / "log")
@@ -255,7 +260,7 @@ class ProcessContract(LauncherContract):
 
     def test_what_a_command_leaves_behind_is_terminated(self, run: Runs, commands: RealCommands) -> None:
         folder, handle = run.started(commands.script(DAEMON, "pid", "0"))
-        seen = run.launcher.wait(run.host, folder, handle, 20)
+        seen = run.launcher.wait(run.host, folder, handle, 120)
         assert seen.exit is not None
         assert (seen.exit.exit_code, seen.exit.reason) == (3, None)
         assert self.is_gone(run, folder, self.pid(run, folder))
@@ -263,7 +268,7 @@ class ProcessContract(LauncherContract):
     def test_what_is_left_behind_and_deaf_is_killed(self, run: Runs, commands: RealCommands) -> None:
         script = '"$@" & while ! test -e pid; do sleep 0.01; done; exit 3'
         folder, handle = run.started(["sh", "-c", script, "sh", *commands.script(DEAF, "pid", "3")])
-        seen = run.launcher.wait(run.host, folder, handle, 20)
+        seen = run.launcher.wait(run.host, folder, handle, 120)
         assert seen.exit is not None
         assert seen.exit.exit_code == 3
         assert self.is_gone(run, folder, self.pid(run, folder))
@@ -279,16 +284,17 @@ class ProcessContract(LauncherContract):
     @pytest.mark.torture
     @pytest.mark.parametrize("grace_s", [0.0, 10.0, 1000.0])
     def test_a_cancel_is_over_in_time(self, run: Runs, commands: RealCommands, grace_s: float) -> None:
-        self.assert_cancel_leaves_nothing(run, run.started(commands.script(DEAF, "pid", "50")), grace_s)
+        self.assert_cancel_leaves_nothing(
+            run, run.started(commands.script(DEAF, "pid", "50")), grace_s, LONGEST_CANCEL_S
+        )
 
     def test_a_cancel_wakes_one_that_is_stopped(self, run: Runs) -> None:
-        begun = time.monotonic()
-        self.assert_cancel_leaves_nothing(run, run.started(["sh", "-c", STOPPED]), 10.0)
-        assert time.monotonic() - begun < 5
+        end = self.assert_cancel_leaves_nothing(run, run.started(["sh", "-c", STOPPED]), 10.0)
+        assert end.signal == "SIGTERM", "it was woken, and not killed when the grace time was over"
 
     def test_a_lost_run_leaves_no_orphan(self, run: Runs, commands: RealCommands) -> None:
         folder, handle = run.started(commands.script(DAEMON, "pid", "300"))
         pid = self.pid(run, folder)
         self.lose(run, folder)
-        assert run.launcher.wait(run.host, folder, handle, 20).state is LaunchState.LOST
+        assert run.launcher.wait(run.host, folder, handle, 120).state is LaunchState.LOST
         assert self.is_gone(run, folder, pid)

@@ -124,6 +124,6 @@ def test_a_second_driver_never_starts_the_script_again(tmp_path: Path, isolated_
         )
         for _ in range(3)
     ]
-    assert [process.wait(60) for process in waiting] == [0, 0, 0]
+    assert [process.wait(120) for process in waiting] == [0, 0, 0]
     assert mark.read_text() == "x"
     assert len(json.loads(amltool(folder, "runs", "--json").stdout)) == 1

@@ -22,7 +22,7 @@ WAIT_S = 60.0
 SCRIPT = """
 import os, sys, time
 print("begun", flush=True)
-until = time.monotonic() + 60
+until = time.monotonic() + 120
 while os.path.exists(sys.argv[1]) and time.monotonic() < until:
     time.sleep(0.02)
 sys.exit(int(sys.argv[2]))

@@ -68,7 +68,7 @@ def test_one_file_is_shown_until_now_and_followed_to_its_end(project: Path, run_
     assert follower.stdout.readline() == "step 1\n"
     stop(isolated_home, run_id)
     followed = "step 1\n" + follower.stdout.read()
-    assert follower.wait(60) == 0
+    assert follower.wait(120) == 0
     assert amltool(project, "wait", run_id).returncode == 0
     assert followed == amltool(project, "logs", run_id, "--path", "logs/tb/events").stdout
 
@@ -92,7 +92,7 @@ def test_logs_grow_in_a_folder_here_and_end_as_they_were_recorded(
     size = (into / "logs/tb/events").stat().st_size
     wait_until(lambda: (into / "logs/tb/events").stat().st_size > size)
     stop(isolated_home, run_id)
-    assert follower.wait(60) == 0
+    assert follower.wait(120) == 0
     assert (into / "logs/train.log").read_text().startswith("STEP 1\nstep 2\n"), "also what was written over"
     assert (into / "logs/tb/events").read_text() == amltool(project, "logs", "--path", "logs/tb/events").stdout
 

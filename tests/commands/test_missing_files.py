@@ -120,7 +120,7 @@ def test_a_failed_submit_says_it(tmp_path: Path) -> None:
 WANTING = """
 import os, sys, time
 print("begun", flush=True)
-until = time.monotonic() + 60
+until = time.monotonic() + 120
 while os.path.exists(sys.argv[1]) and time.monotonic() < until:
     time.sleep(0.02)
 open("data/a.csv")
@@ -150,5 +150,5 @@ def test_who_comes_back_to_a_detached_run_that_failed_is_told_it(
         if not is_over:
             assert following.stdout.readline() == "begun\n"
             hold.unlink()
-        said = following.communicate(timeout=120)[1]
+        said = following.communicate(timeout=240)[1]
     assert said.count(".amlignore:1: data/ leaves out data/a.csv") == 1

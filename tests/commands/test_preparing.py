@@ -72,7 +72,7 @@ def test_ctrl_c_during_a_build_leaves_nothing(new: Path, docker_projects: Docker
     process = client(new, *PREPARE)
     wait_until(docker_projects.builds)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 130
     assert b"Traceback" not in said
     assert docker_projects.builds() == []

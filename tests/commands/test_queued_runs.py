@@ -16,6 +16,7 @@ import pytest
 from amltool.files import locked
 from tests.amltool_command import LOCAL, amltool, make_project
 from tests.repositories import git
+from tests.waiting import promised
 
 ROOT = str(Path(__file__).resolve().parents[2])
 COMPUTE = LOCAL["aml_config/local.compute"]
@@ -103,7 +104,7 @@ def most_at_once(found: list[tuple[float, float, str]]) -> int:
 
 def it_starts_by_itself(run_id: str) -> None:
     """Without a command that looks at it, which would go on with a run that nobody drives."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while run_id not in [found for _, _, found in spans()]:
         assert time.monotonic() < until, "it never started"
         time.sleep(0.1)
@@ -128,7 +129,7 @@ def test_two_clones_never_have_more_than_the_limit_at_once_and_each_run_runs_onc
 
     words = ("-m", "amltool", "submit", "train.py", "--detach", "--json", "--", "1.2")
     clients = [(folder, client(folder, *words)) for _ in range(4) for folder in (first, second)]
-    runs = [(folder, json.loads(each.communicate(timeout=120)[0])["run_id"]) for folder, each in clients]
+    runs = [(folder, json.loads(each.communicate(timeout=240)[0])["run_id"]) for folder, each in clients]
 
     for folder, run_id in runs:
         amltool(folder, "wait", run_id)
@@ -171,7 +172,7 @@ def test_a_run_that_has_to_wait_is_queued_for_everybody_who_looks(project: Path,
     for follower in followers:
         until_it_says(follower, f"Run {queued['run_id']} is Queued")
     go.touch()
-    assert [follower.communicate(timeout=60)[0] for follower in followers] == ["begun\n", "begun\n"]
+    assert [follower.communicate(timeout=240)[0] for follower in followers] == ["begun\n", "begun\n"]
     assert status(project, queued["run_id"]) == "Completed"
 
 
@@ -181,7 +182,7 @@ def test_a_submit_that_is_followed_waits_and_then_shows_the_console(project: Pat
     process = client(project, "-m", "amltool", "submit", "train.py", "--", "0")
     until_it_says(process, "Queued: 1 of 1")
     go.touch()
-    assert process.communicate(timeout=60)[0] == "begun\n"
+    assert process.communicate(timeout=240)[0] == "begun\n"
     assert process.returncode == 0
     assert most_at_once(spans()) == 1
 
@@ -205,7 +206,7 @@ def test_a_queued_run_that_is_canceled_never_starts(project: Path, tmp_path: Pat
     begun = time.monotonic()
     amltool(project, "cancel", queued)
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < promised(10)
     [record] = finished(project)
     assert (record["status"], record["started"]) == ("Canceled", None)
     assert list(json.loads(turns().read_text())) == [running]
@@ -230,7 +231,7 @@ def test_ctrl_c_leaves_a_run_queued_and_it_starts_by_itself(project: Path, tmp_p
 
     os.killpg(process.pid, signal.SIGINT)
 
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=240)[1]
     assert process.returncode == 130
     assert f"Run {queued} stays queued and starts by itself" in said
     assert list(json.loads(turns().read_text()))[-1] == queued
@@ -250,7 +251,7 @@ def test_ctrl_c_while_waiting_for_a_run_that_nobody_else_drives_leaves_it_queued
 
     os.killpg(waiting.pid, signal.SIGINT)
 
-    assert "stays queued and starts by itself" in waiting.communicate(timeout=60)[1]
+    assert "stays queued and starts by itself" in waiting.communicate(timeout=240)[1]
     go.touch()
     it_starts_by_itself(queued)
 
@@ -278,7 +279,7 @@ def test_a_client_that_is_killed_while_its_run_waits_holds_up_nobody_and_its_run
 
 def test_a_client_that_is_killed_before_it_started_its_run_gives_the_turn_back_after_a_time(project: Path) -> None:
     killed = client(project, "-c", KILLED_BEFORE_ITS_START, "submit", "train.py", "--", "0")
-    said = killed.communicate(timeout=60)[1]
+    said = killed.communicate(timeout=240)[1]
     assert killed.returncode == -signal.SIGKILL, said
     [(run_id, turn)] = json.loads(turns().read_text()).items()
     assert turn["has_turn"]
@@ -316,9 +317,9 @@ def test_a_run_that_goes_on_after_its_client_was_killed_keeps_its_turn_until_it_
 def test_the_time_of_a_run_begins_with_its_start(project: Path, tmp_path: Path) -> None:
     go = tmp_path / "go"
     start(project, "--", "0", str(go))
-    queued = start(project, "--timeout", "2", "--", "0.1")
+    queued = start(project, "--timeout", "6", "--", "0.1")
     assert queued["status"] == "Queued"
-    time.sleep(2.5)
+    time.sleep(6.5)
     go.touch()
     amltool(project, "wait", queued["run_id"])
     assert status(project, queued["run_id"]) == "Completed"

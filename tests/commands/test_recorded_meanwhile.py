@@ -46,7 +46,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 
     def too_late(opened: Opened, entry: JournalEntry, *others: Any) -> Drive:
         go.touch()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while entry.is_there and time.monotonic() < until:
             time.sleep(0.01)
         return prepare(opened, entry, *others)
@@ -54,7 +54,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     monkeypatch.setattr(driving, "prepare_drive", too_late)
     made = open_project(folder)
     [entry] = made.journal.entries()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not entry.is_driven() and time.monotonic() < until:  # by the process in the background
         time.sleep(0.01)
     return made

@@ -29,7 +29,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 SCRIPT = """
 import os, time
 print("begun", flush=True)
-until = time.monotonic() + 60
+until = time.monotonic() + 120
 while os.path.exists(os.environ["HOLD"]) and time.monotonic() < until:
     time.sleep(0.02)
 open("outputs/same.txt", "w").write("same")
@@ -75,7 +75,7 @@ class Project:
         """Ctrl-C in a rerun that goes on; its run id."""
         process = self.start(*words)
         os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=240)[1]
         assert process.returncode == 130, said
         return next(line.split()[1] for line in said.splitlines() if line.startswith("RunId: "))
 
@@ -140,7 +140,7 @@ def test_who_waits_for_a_rerun_that_was_let_go_of_is_told_its_verdict(project: P
     assert waiting.stdout.readline() == "begun\n"
     project.hold.unlink()
 
-    printed, said = waiting.communicate(timeout=60)
+    printed, said = waiting.communicate(timeout=240)
 
     assert waiting.returncode == 0, said
     assert printed.startswith("Verdict: reproduced\n")
@@ -179,7 +179,7 @@ def test_who_follows_its_console_is_told_beside_it(differing: Project) -> None:
     assert following.stdout.readline() == "begun\n"
     differing.hold.unlink()
 
-    printed, said = following.communicate(timeout=60)
+    printed, said = following.communicate(timeout=240)
 
     assert (printed, following.returncode) == ("", 0)
     assert "Verdict: differs" in said
@@ -221,7 +221,7 @@ def test_what_may_differ_is_kept_with_the_run_and_said_with_its_verdict(differin
 
 def test_a_verdict_that_was_cut_short_is_given_once_by_whoever_looks_next(project: Project) -> None:
     died = project.client("-c", DIES_BEFORE_THE_VERDICT, "rerun", project.original)
-    assert (died.communicate(timeout=60)[0], died.returncode) == ("begun\n", 9)
+    assert (died.communicate(timeout=240)[0], died.returncode) == ("begun\n", 9)
     [again] = [path.name for path in (project.folder / ".git/amltool/runs").iterdir()]
     project.is_noted(again)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.amltool_command import amltool, make_project
 from tests.repositories import git
+from tests.waiting import wait_until
 
 CANARY = "cAnArY/7f3+9!secret value"
 SCRIPT = """
@@ -24,7 +26,8 @@ open(os.path.expanduser("~/seen"), "w").write(str(len(secret)))
 print("plain", secret, flush=True)
 print("base64", base64.b64encode(secret.encode()).decode())
 print("percent", urllib.parse.quote(secret, safe=""))
-time.sleep(1.5)
+while os.path.exists(os.path.expanduser("~/hold")):
+    time.sleep(0.02)
 """
 CONFIGURATION = (
     'ArgumentVector:\n- "$file"\nTarget: local\nFramework: Python\nEnvironmentVariables:\n'
@@ -52,8 +55,7 @@ def everything_written(folder: Path, home: Path) -> bytes:
         capture_output=True,
         check=True,
     ).stdout
-    files = [path for top in (folder, home) for path in top.rglob("*") if path.is_file() and not path.is_symlink()]
-    return objects + b"".join(path.read_bytes() for path in files)
+    return objects + b"".join(_readable(_files(folder, home)))
 
 
 def test_a_secret_is_in_nothing_that_is_written(project: Path, isolated_home: Path) -> None:
@@ -68,6 +70,7 @@ def test_a_secret_is_in_nothing_that_is_written(project: Path, isolated_home: Pa
 
 
 def test_a_secret_is_on_no_command_line_of_ours_and_in_no_journal(project: Path, isolated_home: Path) -> None:
+    (isolated_home / "hold").touch()
     process = subprocess.Popen(
         [sys.executable, "-m", "amltool", "submit", "train.py", "-c", "secret"],
         cwd=project,
@@ -75,22 +78,26 @@ def test_a_secret_is_on_no_command_line_of_ours_and_in_no_journal(project: Path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 20
-    while not (isolated_home / "seen").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    lines = b"".join(path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _readable(path))
+    wait_until((isolated_home / "seen").exists)
+    lines = b"".join(_readable(process / "cmdline" for process in Path("/proc").glob("[0-9]*")))
     assert b"bootstrap" in lines, "the run goes on"
     assert hits(lines) == []
     assert hits(everything_written(project, isolated_home)) == []
-    process.wait(30)
+    (isolated_home / "hold").unlink()
+    assert process.wait(120) == 0
 
 
-def _readable(path: Path) -> bool:
-    try:
-        path.read_bytes()
-    except OSError:
-        return False
-    return True
+def _files(*folders: Path) -> Iterator[Path]:
+    for top in folders:
+        for folder, _, names in os.walk(top):  # what goes meanwhile is passed over
+            yield from (path for path in (Path(folder) / name for name in names) if path.is_file())
+
+
+def _readable(paths: Iterable[Path]) -> Iterator[bytes]:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if not path.is_symlink():
+                yield path.read_bytes()
 
 
 def test_a_variable_that_is_not_set_is_named_and_nothing_starts(project: Path) -> None:

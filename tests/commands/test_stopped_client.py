@@ -67,7 +67,7 @@ def submitted(project: Path, hold: Path, *, stopped: bool = True) -> Iterator[tu
         finally:
             hold.unlink(missing_ok=True)
             process.send_signal(signal.SIGCONT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=240)
 
 
 class Heard:
@@ -109,7 +109,7 @@ def test_a_cancel_returns_though_the_client_is_stopped_and_the_run_is_over_then(
         assert [entry.is_cancel_reached for entry in opened_in(project).journal.entries()] == [True]
         assert hold.exists(), "else it ended by itself"
         client.send_signal(signal.SIGCONT)
-        assert client.wait(60) == 130
+        assert client.wait(120) == 130
     assert isinstance(found := shown(opened_in(project), run_id), looking.Run)
     assert found.record.status.value == "Canceled"
 
@@ -118,7 +118,7 @@ def test_the_next_command_records_it_where_the_stopped_client_is_killed(project:
     with submitted(project, hold) as (client, run_id):
         cancel_run(opened_in(project), run_id)
         client.kill()
-        client.wait(60)
+        client.wait(120)
         listing = list_runs(opened_in(project))
     assert [(run.run_id, run.record.status.value) for run in listing.runs] == [(run_id, "Canceled")]
 

@@ -28,7 +28,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 SCRIPT = """
 import os, sys, time
 print("begun", flush=True)
-until = time.monotonic() + 60
+until = time.monotonic() + 120
 while os.path.exists(sys.argv[1]) and time.monotonic() < until:
     time.sleep(0.02)
 """
@@ -88,7 +88,7 @@ def test_people_read_the_same_in_a_few_lines(project: Path, hold: Path) -> None:
 
 def test_a_queued_run_says_behind_which_others_it_waits(project: Path, hold: Path) -> None:
     running, second, third = (start(project, hold) for _ in range(3))
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while (found := shown(project, third))["waits_for"].count(",") < 2 and time.monotonic() < until:
         time.sleep(0.1)
     assert (found["status"], found["started"]) == ("Queued", None)

@@ -66,7 +66,7 @@ def package_index() -> None:
     with tempfile.TemporaryDirectory() as folder:
         asked = [sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--no-deps", "--retries=1"]
         done = subprocess.run(
-            [*asked, "--dest", folder, "iniconfig"], env=variables, capture_output=True, text=True, timeout=120
+            [*asked, "--dest", folder, "iniconfig"], env=variables, capture_output=True, text=True, timeout=300
         )
     if done.returncode:
         missing("package-index", f"no package index answers: {done.stderr.strip()[-300:]}")

@@ -33,7 +33,7 @@ PROGRAMS = ("dockerd", "debootstrap", "ip", "iptables")
 PID_FILE = Path("/var/run/docker.pid")
 """Where a daemon that was started without a word about it keeps its process's number."""
 START_S = 60
-LATE_S = 10
+LATE_S = 60
 INSTALL_S = 600
 _users: list[int] = []
 
@@ -84,7 +84,7 @@ def stop_started() -> None:
             return
         for process_id in mounts.processes_of(pid_file):
             os.kill(process_id, signal.SIGTERM)
-            until = time.monotonic() + 30  # containers of a run that died have 10 s each to stop
+            until = time.monotonic() + 120  # containers of a run that died have 10 s each to stop
             while mounts.is_alive(process_id) and time.monotonic() < until:
                 time.sleep(0.05)
         pid_file.unlink(missing_ok=True)

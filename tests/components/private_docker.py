@@ -17,7 +17,7 @@ from amltool.containers.daemon import DockerDaemon
 from tests.components import docker_service, mounts
 from tests.components.docker_images import bring_tar
 
-START_S = 40
+START_S = 120
 _PREFIX = "amltool-docker-"
 _CONTAINERD = """\
 version = 2
@@ -80,14 +80,14 @@ class PrivateDocker:
         """Stop dockerd as a system does that shuts it down (SIGTERM): it stops its containers first."""
         if self._dockerd:
             self._dockerd.terminate()
-            self._dockerd.wait(60)
+            self._dockerd.wait(120)
             self._dockerd = None
 
     def kill(self) -> None:
         """Kill dockerd (SIGKILL); its containers go on."""
         if self._dockerd:
             self._dockerd.kill()
-            self._dockerd.wait(60)
+            self._dockerd.wait(120)
             self._dockerd = None
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class PrivateDocker:
             self.empty()
             self.stop()
         self._containerd.kill()
-        self._containerd.wait(10)
+        self._containerd.wait(120)
         clear(self.folder)
         self.kill()
 

@@ -147,11 +147,11 @@ class Client:
         """The run that it acknowledged."""
         return next((line.split()[1] for _, line in self._said if line.startswith("RunId: ")), None)
 
-    def prints(self, text: str, within_s: float = 60.0) -> float:
+    def prints(self, text: str, within_s: float = 180.0) -> float:
         """When a line with this text was printed."""
         return self._comes(self._printed, text, within_s)
 
-    def says(self, text: str, within_s: float = 60.0) -> float:
+    def says(self, text: str, within_s: float = 180.0) -> float:
         """When a line with this text was said."""
         return self._comes(self._said, text, within_s)
 
@@ -159,11 +159,11 @@ class Client:
         self.process.kill()
         self.end()
 
-    def end(self, within_s: float = 120.0) -> int:
+    def end(self, within_s: float = 300.0) -> int:
         """Its exit code; all that it printed and said is here then."""
         code = self.process.wait(within_s)
         for reader in self._readers:
-            reader.join(10)
+            reader.join(120)
         return code
 
     def _comes(self, found: list[tuple[float, str]], text: str, within_s: float) -> float:
@@ -260,7 +260,7 @@ def left_here(project: Path) -> list[str]:
     return found
 
 
-def nothing_is_left(project: Path, machine: SshMachine, within_s: float = 10.0, *, cut: bool = False) -> None:
+def nothing_is_left(project: Path, machine: SshMachine, within_s: float = 90.0, *, cut: bool = False) -> None:
     """Neither here nor there; what tidies up after a run may take a moment.
 
     A login whose link was ``cut`` does not know it, and ends by itself within `FORGOTTEN_S`.

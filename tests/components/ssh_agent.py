@@ -30,4 +30,4 @@ def agent_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
     yield
     process.terminate()
-    process.wait(10)
+    process.wait(120)

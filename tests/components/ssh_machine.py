@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from amltool.containers.daemon import DockerDaemon
 
 OWNER = "amltool.tests.owner"
-START_S = 30
+START_S = 120
 CAPABILITIES = (
     "SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "MKNOD", "NET_RAW", "SETFCAP", "DAC_READ_SEARCH",
     "SYS_NICE", "SYSLOG",

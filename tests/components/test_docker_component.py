@@ -239,7 +239,7 @@ def pytest_says(**variables: str) -> str:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", wanted]
     repository = Path(__file__).parents[2]
     return subprocess.run(
-        command, cwd=repository, env={**environment, **variables}, capture_output=True, text=True, timeout=120
+        command, cwd=repository, env={**environment, **variables}, capture_output=True, text=True, timeout=300
     ).stdout
 
 

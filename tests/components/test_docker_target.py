@@ -70,14 +70,10 @@ def test_the_second_submit_builds_nothing_and_says_nothing_of_it(
     folder = docker_projects.make(
         tmp_path, {"train.py": TRAIN}, conda=PLAIN + f"variables: {{OF: {docker_projects.name}}}\n"
     )
-    begun = time.monotonic()
     first = submit(folder)
-    first_s = time.monotonic() - begun
     images, moment = docker_projects.images(), time.time()
 
-    begun = time.monotonic()
     second = submit(folder)
-    second_s = time.monotonic() - begun
 
     assert BUILDING in first.said
     assert second.said.splitlines()[0].startswith("RunId: ")
@@ -86,7 +82,6 @@ def test_the_second_submit_builds_nothing_and_says_nothing_of_it(
     assert completed(second)["environment"] == completed(first)["environment"]
     assert docker_projects.images() == images
     assert (docker_projects.made(moment), docker_projects.made(moment, label="amltool.run")) == (0, 1)
-    assert second_s < first_s
 
 
 def test_a_change_of_code_does_not_rebuild_and_a_change_of_dependencies_does(
@@ -274,7 +269,7 @@ class TestNewEnvironments:
         before, moment = len(docker_projects.images()), time.time()
 
         clients = [client(folder, *each) for each in words]
-        ended = [(process.communicate(timeout=120), process.returncode) for process in clients]
+        ended = [(process.communicate(timeout=240), process.returncode) for process in clients]
 
         assert [code for _, code in ended] == [0, 0, 0], ended
         assert docker_projects.made(moment) == 1
@@ -297,7 +292,7 @@ class TestNewEnvironments:
             said += line
 
         os.killpg(process.pid, 2)
-        _, rest = process.communicate(timeout=30)
+        _, rest = process.communicate(timeout=240)
 
         assert process.returncode == 130, said + rest
         assert b"Traceback" not in rest

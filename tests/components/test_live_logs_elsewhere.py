@@ -53,7 +53,7 @@ def see_it_grow(project: Path, target: str, into: Path, stop: Callable[[str], ob
         wait_until(has_grown, 90.0)
     finally:
         stop(run_id)
-    assert follower.wait(60) == 0
+    assert follower.wait(120) == 0
     seen = events.read_text()
     assert seen == "".join(f"step {number}\n" for number in range(seen.count("\n")))
     assert len(seen) >= max(sizes)

@@ -47,7 +47,7 @@ def test_runs_that_start_at_once_on_two_machines_all_come_back(
         )
         for number in range(AT_ONCE)
     ]
-    said = [(*client.communicate(timeout=120), client.returncode) for client in clients]
+    said = [(*client.communicate(timeout=240), client.returncode) for client in clients]
 
     assert [errors for _, errors, code in said if code] == []
     assert [printed for printed, _, _ in said] == [f"number {number}\n" for number in range(AT_ONCE)]

@@ -79,7 +79,7 @@ def runs(project: Path) -> list[dict[str, object]]:
 
 def ended(project: Path) -> object:
     """How the run was recorded, by whoever drives it: this command cannot reach the machine."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not (found := [run for run in runs(project) if run["status"] in ("Completed", "Failed", "Canceled")]):
         assert time.monotonic() < until, "nobody drove the run to its end"
         time.sleep(0.2)

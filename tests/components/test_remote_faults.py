@@ -27,6 +27,7 @@ from tests.components.remote_projects import (
     when_at,
 )
 from tests.components.ssh_machine import SshMachine
+from tests.waiting import promised
 
 SAID_S = 15.0
 SLOW_BITS_PER_S = 100_000
@@ -84,8 +85,8 @@ def check_cut(project: Path, machine: SshMachine, cut_s: float, run_s: float) ->
     follower = Client(project, "logs", "--follow", client.run_id)
     follower.prints("line 0")
     with cut(machine, cut_s) as at:
-        assert client.says("is unreachable", SAID_S) - at <= SAID_S
-        assert follower.says("is unreachable", SAID_S) - at <= SAID_S
+        assert client.says("is unreachable") - at <= promised(SAID_S)
+        assert follower.says("is unreachable") - at <= promised(SAID_S)
     assert (client.end(), follower.end()) == (0, 0), client.said
     assert "It answers again." in client.said
     assert client.printed == lines(count)
@@ -119,7 +120,7 @@ def test_a_machine_that_does_not_answer_is_said_soon_and_says_nothing_of_its_run
         listed = amltool(project, "runs").stdout
     assert (refused.exit_code, refused.record) == (1, {})
     assert f"{ssh_machine.address} is unreachable" in refused.said
-    assert refused_s < SAID_S
+    assert refused_s < promised(SAID_S)
     assert [line.split()[2] for line in listed.splitlines() if line.startswith(run_id)] == ["Running"]
     amltool(project, "wait", run_id)
     assert record(project, run_id)["status"] == "Completed"
@@ -136,7 +137,7 @@ def test_a_link_that_is_cut_while_a_snapshot_is_placed_leaves_nothing_to_do_but_
     assert when_at(project, client, "prepared")
     with cut(ssh_machine) as at:
         assert client.end() == 1, client.said
-        assert time.monotonic() - at < SAID_S + 5
+        assert time.monotonic() - at < promised(SAID_S + 5)
     assert "is unreachable" in client.said
     (project / "large.bin").unlink()
     amltool(project, "runs")  # any command that reaches the machine tidies up
@@ -156,7 +157,7 @@ def test_a_link_that_is_cut_while_outputs_are_collected_is_waited_for(
     client = submitting(project, "large.py")
     assert when_at(project, client, "ended")
     with cut(ssh_machine, 3.0) as at:
-        assert client.says("is unreachable", SAID_S) - at <= SAID_S
+        assert client.says("is unreachable") - at <= promised(SAID_S)
     assert client.end() == 0, client.said
     found = record(project, client.run_id or "")
     assert (found["status"], found["omitted"]) == ("Completed", [])
@@ -209,7 +210,7 @@ def test_an_sshd_that_is_away_for_a_while_is_waited_for(project: Path, ssh_machi
     client = submitting(project, "count.py", "40", "0.25")
     client.prints("line 0")
     ssh_machine.stop_sshd()
-    client.says("is unreachable", SAID_S)
+    client.says("is unreachable")
     ssh_machine.start_sshd()
     assert (client.end(), client.printed) == (0, lines(40)), client.said
     assert "It answers again." in client.said

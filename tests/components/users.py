@@ -51,5 +51,5 @@ class Unprivileged:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )

@@ -148,7 +148,7 @@ class TestContainerLauncher(ProcessContract):
 
     def is_gone(self, run: Runs, folder: RunFolder, pid: int) -> bool:
         """A container that is over holds no process; one whose run is over is over at once."""
-        until = time.monotonic() + 2
+        until = time.monotonic() + 60
         while (state := self.daemon.state(container_name(folder.path.name))) and state.is_running:
             if time.monotonic() > until:
                 return False

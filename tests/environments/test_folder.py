@@ -179,7 +179,7 @@ class TestBuilding:
     def test_two_at_once_build_it_once(self, host, tmp_path):
         counted = tmp_path / "counted"
         clients = [_client(host, before="sleep 0.5", counted=counted) for _ in range(2)]
-        assert [client.wait(60) for client in clients] == [0, 0]
+        assert [client.wait(120) for client in clients] == [0, 0]
         assert counted.read_text() == "built\n"
 
     def test_who_waits_is_told(self, host, told, tmp_path):
@@ -189,8 +189,8 @@ class TestBuilding:
         waiting.start()
         wait_until(lambda: bool(told.said))
         (tmp_path / "go").touch()
-        waiting.join(60)
-        assert client.wait(60) == 0
+        waiting.join(120)
+        assert client.wait(120) == 0
         assert len(told.said) == 1
         assert "waiting for it" in told.said[0]
 

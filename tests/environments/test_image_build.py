@@ -75,7 +75,7 @@ def test_two_who_want_the_same_at_once_build_it_once(
     assert second.stderr is not None
     assert any("Another amltool builds this execution environment already" in line for line in second.stderr)
     index.let_go()  # the build goes on only now
-    (image, _), (same, said) = (process.communicate(timeout=120) for process in (first, second))
+    (image, _), (same, said) = (process.communicate(timeout=240) for process in (first, second))
     assert image == same != ""
     assert "Successfully installed blot-1.0" in said
     assert index.fetched == [WHEEL]
@@ -86,7 +86,7 @@ def test_two_who_start_at_the_same_moment_build_it_once(
     docker_daemon: DockerDaemon, host: LocalHost, python_image: str, project: str, index: PackageIndex
 ) -> None:
     processes = [start_builder(Path(host.root), python_image, index.url, project, pip_file("blot")) for _ in range(3)]
-    images = {process.communicate(timeout=120)[0] for process in processes}
+    images = {process.communicate(timeout=240)[0] for process in processes}
     assert len(images) == 1
     assert index.fetched == [WHEEL]
     assert builds(docker_daemon, project) == []

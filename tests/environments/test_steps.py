@@ -104,7 +104,7 @@ def test_a_command_dies_with_the_process_that_started_it(tmp_path):
     pids = [int(_read_soon(tmp_path / name)) for name in ("child", "own")]
     client.send_signal(signal.SIGKILL)
     client.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any(map(lives, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(lives, pids))
@@ -127,7 +127,7 @@ def test_a_host_over_a_wire_is_given_the_same(told, tmp_path):
 
 
 def _read_soon(path: Path) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if path.exists() and path.read_text().strip():
             return path.read_text()

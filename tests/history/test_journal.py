@@ -52,7 +52,7 @@ def test_only_one_process_drives_a_run(journal: Journal) -> None:
     started = multiprocessing.get_context("spawn").Event()
     other = multiprocessing.get_context("spawn").Process(target=hold, args=(entry.folder, started))
     other.start()
-    started.wait(20)
+    started.wait(120)
     assert entry.is_driven()
     with pytest.raises(BlockingIOError), entry.driven():
         pass

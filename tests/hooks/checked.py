@@ -17,7 +17,7 @@ def check(folder: Path, name: str, *arguments: str, **variables: str) -> subproc
     """The check's exit code and what it said; standard error beside it."""
     command = [sys.executable, "-m", "amltool.hooks", name, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def install_hook(folder: Path, name: str, *checks: str) -> None:

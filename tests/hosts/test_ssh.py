@@ -23,7 +23,7 @@ from amltool.hosts.ssh import SshHost, SshSettings
 from amltool.hosts.ssh_failures import LostError
 from tests.components.ssh_agent import no_agent_fixture  # noqa: F401 (pytest finds fixtures by name)
 from tests.components.ssh_machine import SshMachine
-from tests.waiting import wait_until
+from tests.waiting import promised, wait_until
 
 SAYS_PID = 'echo $$ > "$0"; exec sleep 60'
 
@@ -232,13 +232,13 @@ def test_a_stream_goes_both_ways_until_both_ends_are_closed(ssh_host: SshHost) -
         writing.start()
         assert hashlib.sha256(stream.read()).digest() == hashlib.sha256(content).digest()
         writing.join()
-        assert stream.wait(10) == 3
+        assert stream.wait(120) == 3
         assert stream.stderr() == b"complained\n"
 
 
 def test_a_stream_of_a_missing_program_says_so(ssh_host: SshHost) -> None:
     with ssh_host.open_stream(["no-such-program"]) as stream, pytest.raises(FileNotFoundError):
-        stream.wait(10)
+        stream.wait(120)
 
 
 def test_a_stream_that_nobody_reads_is_a_broken_pipe(ssh_host: SshHost) -> None:
@@ -287,7 +287,7 @@ def test_a_server_that_is_no_ssh_server_is_unreachable(tmp_path: Path) -> None:
             SshHost(SshSettings("127.0.0.1", port=port)).connect()
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(120)
         server.stdout.close()
 
 
@@ -331,7 +331,7 @@ def test_a_cut_is_noticed_within_15_seconds_and_mended_by_itself(
         ssh_host.read(place / "file")
     took_s = time.monotonic() - begun
     ssh_machine.mend()
-    assert took_s < 15
+    assert took_s < promised(15)
     assert ssh_host.read(place / "file") == b"content"
 
 
@@ -341,7 +341,7 @@ def test_a_cut_while_an_answer_is_awaited_is_noticed_as_well(ssh_host: SshHost, 
     begun = time.monotonic()
     with pytest.raises(LostError, match="is unreachable"):
         ssh_host.run(["sleep", "60"])
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < promised(15)
 
 
 def test_a_cut_behind_another_machine_is_noticed_as_well(
@@ -356,7 +356,9 @@ def test_a_cut_behind_another_machine_is_noticed_as_well(
     begun = time.monotonic()
     with pytest.raises(TargetError, match="is unreachable"):
         host.names(PurePosixPath("/"))
-    assert time.monotonic() - begun < 15 + 2 * login_s  # each time it is tried again, the first one lets us in
+    assert (
+        time.monotonic() - begun < promised(15) + 2 * login_s
+    )  # each time it is tried again, the first one lets us in
     ssh_machine.mend()
     assert "etc" in host.names(PurePosixPath("/"))
     host.close()

@@ -112,14 +112,14 @@ def outside(run: Runs, verb: str, folder: RunFolder) -> None:
 
 
 def end_of(run: Runs, folder: RunFolder, handle: dict[str, Any], state: LaunchState) -> Exit:
-    seen = run.launcher.wait(run.host, folder, handle, 30)
+    seen = run.launcher.wait(run.host, folder, handle, 120)
     assert seen.state is state
     assert seen.exit is not None
     return seen.exit
 
 
 def until_exists(path: PurePosixPath) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not os.path.lexists(path):
         assert time.monotonic() < until, f"no {path}"
         time.sleep(0.01)

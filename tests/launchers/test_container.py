@@ -109,14 +109,14 @@ def test_a_first_process_that_does_not_cancel_its_run_is_killed_in_time(
     monkeypatch.setattr("amltool.launchers.container.LONGEST_CANCEL_S", 1.0)
     begun = time.monotonic()
     run.launcher.cancel(run.host, folder, handle)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 12  # it is 15 without the patch
     end = end_of(run, folder, handle, LaunchState.ENDED)
     assert (end.signal, end.reason, end.canceled) == ("SIGKILL", "canceled", True)
 
 
 def test_an_end_is_known_without_the_daemon(run: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, handle = run.started(["true"])
-    before = run.launcher.wait(run.host, folder, handle, 20)
+    before = run.launcher.wait(run.host, folder, handle, 120)
     run.forget()
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     later = launcher(run.host, settings_of(run.host))
@@ -132,7 +132,7 @@ def test_a_daemon_that_does_not_answer_says_nothing_of_the_run(run: Runs, monkey
         begun = time.monotonic()
         with pytest.raises(TargetError, match="does not answer"):
             later.wait(run.host, folder, handle, 0.5)
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 30
 
 
 def test_nothing_secret_is_in_what_the_daemon_tells_of_a_container(run: Runs) -> None:
@@ -182,8 +182,8 @@ def test_a_run_in_a_container_is_its_users(making: Making, unprivileged: Unprivi
     for folder, _, _ in os.walk(making.root):  # a ``runs`` of another user is not one of ours
         os.chown(folder, unprivileged.uid, unprivileged.gid)
     client = begin_client(making.root, launch, settings, prefix=unprivileged.command([]), env=unprivileged.variables())
-    assert client.wait(60) == 0
-    assert run.launcher.wait(run.host, launch.folder, {}, 20).state is LaunchState.ENDED
+    assert client.wait(120) == 0
+    assert run.launcher.wait(run.host, launch.folder, {}, 120).state is LaunchState.ENDED
     said = run.host.read(launch.folder.console).decode()
     assert said == f"amltool /azureml-run/home {unprivileged.uid} {unprivileged.gid}\n"
     owners = {os.lstat(path).st_uid for path in Path(launch.folder.path).rglob("*")}
@@ -192,7 +192,7 @@ def test_a_run_in_a_container_is_its_users(making: Making, unprivileged: Unprivi
 
 def test_a_run_has_the_variables_it_asks_for_itself(run: Runs) -> None:
     launch = run.launch(["sh", "-c", "echo $HOME $USER"], environment={"HOME": "/tmp", "USER": "ada"})
-    run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 20)
+    run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 120)
     assert run.host.read(launch.folder.console) == b"/tmp ada\n"
 
 
@@ -201,7 +201,7 @@ def test_a_run_has_the_proxies_that_docker_gives_to_containers(run: Runs, isolat
     proxies = {"default": {"httpProxy": "http://ada:hunter22@proxy:1", "noProxy": "localhost"}}
     (isolated_home / ".docker" / "config.json").write_text(json.dumps({"proxies": proxies}))
     folder, handle = run.started(["sh", "-c", 'echo "$http_proxy $NO_PROXY"'])
-    run.launcher.wait(run.host, folder, handle, 20)
+    run.launcher.wait(run.host, folder, handle, 120)
     assert run.host.read(folder.console) == b"http://ada:[redacted]@proxy:1 localhost\n"
     assert "hunter22" not in json.dumps(daemon_of(run)._api.inspect_container(name_of(folder)))
 
@@ -225,7 +225,7 @@ def test_limits_and_volumes_reach_the_container(making: Making, isolated_home: P
     (isolated_home / "corpus" / "file").write_text("from home\n")
     run = making(shm_size=8 << 20, cpus=0.5, volumes=("~/corpus:/corpus:ro",))
     folder, handle = run.started(["sh", "-c", "df -k --output=size /dev/shm | tail -n 1; cat /corpus/file"])
-    run.launcher.wait(run.host, folder, handle, 20)
+    run.launcher.wait(run.host, folder, handle, 120)
     assert run.host.read(folder.console).split() == [b"8192", b"from", b"home"]
     host = daemon_of(run)._api.inspect_container(name_of(folder))["HostConfig"]
     assert (host["NanoCpus"], host["NetworkMode"]) == (500_000_000, "none")

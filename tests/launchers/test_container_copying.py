@@ -85,7 +85,7 @@ def test_a_client_that_dies_while_it_copies_back_does_it_again(making: Making, m
     with monkeypatch.context() as patched:
         patched.setattr("amltool.launchers.unpacking.os.rename", stop_after(2))
         with pytest.raises(KeyboardInterrupt):
-            run.launcher.wait(run.host, folder, handle, 20)
+            run.launcher.wait(run.host, folder, handle, 120)
     assert not run.host.exists(folder.exit)
     assert end_of(run, folder, handle, LaunchState.ENDED).exit_code == 0
     assert run.host.names(folder.outputs) == ["1", "2", "3"]
@@ -97,7 +97,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(making: Making, monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr("amltool.launchers.unpacking.os.rename", refuse_for_want_of_space)
         with pytest.raises(UserError, match="No space left"):
-            run.launcher.wait(run.host, folder, handle, 20)
+            run.launcher.wait(run.host, folder, handle, 120)
     assert not run.host.exists(folder.exit)
     assert end_of(run, folder, handle, LaunchState.ENDED).exit_code == 0
     assert run.host.read(folder.outputs / "x") == b"x\n"

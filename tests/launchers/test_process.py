@@ -59,7 +59,7 @@ def test_a_run_outlives_the_client_that_started_it(run: Runs) -> None:
     folder = run.launch([]).folder
     started = client(folder, "SIGKILL", "sh", "-c", "sleep 0.5; echo still here; exit 9")
     assert started.wait() == -signal.SIGKILL
-    seen = run.launcher.wait(run.host, folder, {}, 20)
+    seen = run.launcher.wait(run.host, folder, {}, 120)
     assert seen.exit is not None
     assert seen.exit.exit_code == 9
     assert run.host.read(folder.console) == b"still here\n"
@@ -69,7 +69,7 @@ def test_a_run_does_not_wait_for_a_stopped_client(run: Runs) -> None:
     folder = run.launch([]).folder
     started = client(folder, "SIGSTOP", "sh", "-c", "exit 9")
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not run.host.exists(folder.exit) and time.monotonic() < until:
             time.sleep(0.01)
         assert json.loads(run.host.read(folder.exit))["exit_code"] == 9
@@ -82,7 +82,7 @@ def test_clients_that_race_start_one_run(run: Runs) -> None:
     folder = run.launch([]).folder
     started = [client(folder, "end", "sh", "-c", "echo once; sleep 0.2") for _ in range(5)]
     assert [process.wait() for process in started] == [0] * 5
-    assert run.launcher.wait(run.host, folder, {}, 20).state is LaunchState.ENDED
+    assert run.launcher.wait(run.host, folder, {}, 120).state is LaunchState.ENDED
     assert run.host.read(folder.console) == b"once\n"
     assert run.host.names(folder.path) == ["console.log", "exit.json", "start.json", "work"]
 
@@ -90,7 +90,7 @@ def test_clients_that_race_start_one_run(run: Runs) -> None:
 def test_a_run_gets_nothing_of_our_own_environment(run: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OURS_ALONE", "1")
     launch = run.launch(["env"])
-    run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 20)
+    run.launcher.wait(run.host, launch.folder, run.launcher.start(run.host, launch), 120)
     assert b"OURS_ALONE" not in run.host.read(launch.folder.console)
 
 

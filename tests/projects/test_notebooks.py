@@ -69,7 +69,7 @@ def test_a_canceled_notebook_is_collected_as_far_as_it_came(project: MakeProject
     started = json.loads(
         amltool(folder, "submit", "notes/analysis.ipynb", "--target=local", "--detach", "--json").stdout
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while "two" not in amltool(folder, "logs", started["run_id"]).stdout:
         assert time.monotonic() < until
     amltool(folder, "cancel", started["run_id"])

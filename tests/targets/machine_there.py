@@ -71,7 +71,7 @@ class CountedStream:
         return self._process.wait(timeout_s)
 
     def stderr(self) -> bytes:
-        self._process.wait(10)
+        self._process.wait(120)
         self._errors.seek(0)
         return self._errors.read()
 
@@ -84,7 +84,7 @@ class CountedStream:
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 cast(IO[bytes], stream).close()
-        self._process.wait(20)
+        self._process.wait(120)
 
 
 class MachineThere(LocalHost):

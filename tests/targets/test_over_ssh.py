@@ -86,7 +86,7 @@ class RacedMachine(MachineThere):
     def open_stream(self, command: Sequence[str]) -> CountedStream:
         stream = super().open_stream(command)
         if self.opened == 1:
-            stream.wait(20)
+            stream.wait(120)
             travel.install(self)
         return stream
 

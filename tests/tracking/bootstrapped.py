@@ -32,7 +32,7 @@ def spec(*command: str, **more: Any) -> bytes:
 
 def call(*arguments: str | Path, content: bytes = b"", python: str = sys.executable) -> subprocess.CompletedProcess:
     command = [python, "-I", "-S", BOOTSTRAP, *arguments]
-    return subprocess.run(command, input=content, capture_output=True, timeout=60)
+    return subprocess.run(command, input=content, capture_output=True, timeout=300)
 
 
 def background(folder: Path, content: bytes, **more: Any) -> subprocess.Popen[bytes]:
@@ -40,7 +40,7 @@ def background(folder: Path, content: bytes, **more: Any) -> subprocess.Popen[by
     assert process.stdin is not None
     process.stdin.write(content)
     process.stdin.close()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not (folder / "start.json").exists() and time.monotonic() < until:
         time.sleep(0.0005)
     return process

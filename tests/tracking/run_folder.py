@@ -69,7 +69,7 @@ class RunFolder:
         (self.work / "script.py").write_text(script)
         command = [python, "script.py"]
         return subprocess.run(
-            command, cwd=self.work, env=self.environment(**changes), capture_output=True, text=True, timeout=60
+            command, cwd=self.work, env=self.environment(**changes), capture_output=True, text=True, timeout=300
         )
 
     def says(self, script: str, **arguments: Any) -> str:

@@ -25,6 +25,7 @@ from tests.tracking.bootstrapped import (  # noqa: F401 (pytest finds fixtures b
     folder_fixture,
     spec,
 )
+from tests.waiting import wait_until
 
 VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
@@ -97,7 +98,7 @@ def test_it_leads_a_session_of_its_own_even_from_a_shell(folder: Path) -> None:
         process_group=0 if sys.version_info >= (3, 11) else None,
         check=True,
     ) if sys.version_info >= (3, 11) else call("run", folder, content=content)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not (folder / "exit.json").exists() and time.monotonic() < until:
         time.sleep(0.01)
     session, parent = (folder / "console.log").read_text().split()
@@ -122,7 +123,7 @@ def test_where_there_are_no_hard_links_a_run_is_claimed_all_the_same(
 def test_a_signal_to_the_bootstrap_cancels_the_run(folder: Path, number: int) -> None:
     process = background(folder, spec("sleep", "300"))
     process.send_signal(number)
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     assert end_of(folder)["signal"] == "SIGTERM"
     assert end_of(folder)["canceled"] is True
 
@@ -133,7 +134,7 @@ def test_a_run_that_handles_its_termination_says_how_it_ended(folder: Path) -> N
     while not ready.exists():
         time.sleep(0.01)
     bootstrap.cancel(str(folder))
-    process.wait(20)
+    process.wait(120)
     assert (folder / "console.log").read_bytes() == b"saved\n"
     assert (end_of(folder)["exit_code"], end_of(folder)["canceled"]) == (0, True)
 
@@ -142,7 +143,7 @@ def test_a_stopped_bootstrap_is_canceled_too(folder: Path) -> None:
     process = background(folder, spec("sleep", "300"))
     process.send_signal(signal.SIGSTOP)
     bootstrap.cancel(str(folder))
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     assert end_of(folder)["canceled"] is True
 
 
@@ -165,7 +166,7 @@ def test_a_zombie_bootstrap_is_gone(folder: Path) -> None:
 def test_a_run_that_is_stopped_from_outside_is_not_canceled(folder: Path) -> None:
     process = background(folder, spec("sleep", "300"))
     process.send_signal(signal.SIGPWR)
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     end = end_of(folder)
     assert (end["signal"], end["reason"], end["canceled"]) == ("SIGTERM", "stopped from outside", False)
 
@@ -180,8 +181,8 @@ def test_one_that_is_deaf_is_stopped_before_a_daemon_loses_patience(folder: Path
     if cancel_first:
         process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGPWR)
-    assert process.wait(20) == 0
-    assert 4.5 < time.monotonic() - begun < 8
+    assert process.wait(120) == 0
+    assert 4.5 < time.monotonic() - begun < 10  # which is how patient Docker is
     assert end_of(folder)["signal"] == "SIGKILL"
     assert end_of(folder)["canceled"] is cancel_first
 
@@ -192,7 +193,7 @@ def test_a_spec_is_read_without_the_end_of_the_stream(folder: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(spec("sh", "-c", "exit 4"))
         process.stdin.flush()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
         assert end_of(folder)["exit_code"] == 4
 
 
@@ -289,7 +290,7 @@ def test_a_cancel_ends_a_run_that_hid_its_bootstrap(folder: Path) -> None:
     start = json.loads((folder / "start.json").read_text())
     (folder / "start.json").write_text(json.dumps({**start, "pid": os.getpid(), **_own_start()}))
     bootstrap.cancel(str(folder), mark=mark)
-    process.wait(20)
+    process.wait(120)
     assert processes.marked(mark, None) == set()
 
 
@@ -328,7 +329,7 @@ def test_without_the_reaper_of_orphans_they_are_found_by_their_mark(
         f"bootstrap.run({str(folder)!r}, {{'run_id': 'R', 'command': {[sys.executable, '-I', '-c', script]!r},"
         f" 'environment': {PATH!r}, 'work': 'work'}})"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
     assert end_of(folder)["exit_code"] == 3
     start = json.loads((folder / "start.json").read_text())
     assert processes.marked(start["mark"], start["run_id"]) == set()
@@ -366,18 +367,16 @@ def test_a_start_imports_little(folder: Path) -> None:
     program = program.replace(
         "print(*sys.modules)", f"open({str(folder / 'modules')!r}, 'w').write(' '.join(sys.modules))"
     )
-    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True, timeout=300)
     costly = {"re", "json", "enum", "signal", "ctypes", "subprocess", "typing", "datetime", "threading", "amltool"}
     assert costly & set((folder / "modules").read_text().split()) == set()
 
 
 def test_a_launch_says_that_a_run_began_and_lets_go_of_it(folder: Path) -> None:
-    begun = time.monotonic()
-    done = call("launch", folder, content=spec("sleep", "1"))
+    done = call("launch", folder, content=spec("sh", "-c", "until [ -e go ]; do sleep 0.01; done"))
     assert json.loads(done.stdout) == {"state": "running"}
-    assert time.monotonic() - begun < 0.9
-    while not (folder / "exit.json").exists() and time.monotonic() - begun < 20:
-        time.sleep(0.01)
+    (folder / "work/go").touch()
+    wait_until((folder / "exit.json").exists)
     assert json.loads((folder / "exit.json").read_bytes())["exit_code"] == 0
 
 
@@ -409,6 +408,6 @@ def test_compiled_modules_are_kept_only_where_the_disk_has_room_for_all_of_them(
         f"runpy.run_path({str(package / 'bootstrap.py')!r}, run_name='__main__')\n"
     )
 
-    subprocess.run([sys.executable, "-I", "-S", "-c", script], input=b"", capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-I", "-S", "-c", script], input=b"", capture_output=True, timeout=300)
 
     assert (package / "__pycache__").exists() is kept

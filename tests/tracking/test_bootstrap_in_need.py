@@ -58,7 +58,7 @@ def test_a_full_disk_holds_a_redacted_console_back_but_loses_nothing(small_disk:
     time.sleep(0.7)
     assert not (folder / "exit.json").exists()
     (folder / "work" / "fill").unlink()
-    process.wait(20)
+    process.wait(120)
     assert (folder / "console.log").read_bytes() == b"y\n" * 15000
     assert end_of(folder)["exit_code"] == 5
 

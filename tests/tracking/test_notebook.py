@@ -31,7 +31,7 @@ def execute(run: RunFolder, notebook_python: Path) -> Execute:
         (run.work / path).write_text(content)
         return subprocess.run(
             command(notebook_python, run, path, *arguments),
-            cwd=run.work, env=run.environment(**variables), capture_output=True, text=True, timeout=120,
+            cwd=run.work, env=run.environment(**variables), capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
     return executed
@@ -136,7 +136,7 @@ def test_output_comes_while_a_cell_still_runs(run: RunFolder, notebook_python: P
     assert started.stdout is not None
     assert started.stdout.readline() == b"now\n"
     started.terminate()
-    assert started.wait(30) == -signal.SIGTERM
+    assert started.wait(120) == -signal.SIGTERM
 
 
 def test_a_notebook_that_is_asked_to_end_keeps_what_was_done(run: RunFolder, notebook_python: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_notebook_that_is_asked_to_end_keeps_what_was_done(run: RunFolder, not
     assert started.stdout is not None
     assert [started.stdout.readline(), started.stdout.readline()] == [b"first\n", b"second\n"]
     started.terminate()
-    assert started.wait(30) == -signal.SIGTERM
+    assert started.wait(120) == -signal.SIGTERM
     assert printed(outcome(run)) == "first\nsecond\n"
 
 
@@ -276,5 +276,5 @@ def test_a_long_notebook_is_written_before_it_ends(run: RunFolder, notebook_pyth
     assert started.stdout is not None
     assert [started.stdout.readline(), started.stdout.readline()] == [b"done\n", b"now\n"]
     started.kill()
-    started.wait(30)
+    started.wait(120)
     assert printed(outcome(run)) == "done\n"

@@ -75,7 +75,7 @@ def test_processes_at_once_tear_no_line(run: RunFolder) -> None:
     ]
 
     for writer in writers:
-        assert writer.communicate(timeout=60)[1] == b""
+        assert writer.communicate(timeout=240)[1] == b""
 
     logged = run.logged()
     assert len(logged) == 8 * 200

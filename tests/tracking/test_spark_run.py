@@ -64,7 +64,7 @@ def run(work: Path) -> Run:
         (work / "script.py").write_text(script)
         return subprocess.run(
             command(*arguments, options=options),
-            cwd=work, env={**os.environ, **more}, capture_output=True, text=True, timeout=60,
+            cwd=work, env={**os.environ, **more}, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
     return ran
@@ -118,7 +118,7 @@ def test_the_script_prints_to_the_run_and_not_through_the_jvm(run: Run) -> None:
 
 def test_standard_input_ends(work: Path) -> None:
     (work / "script.py").write_text("import sys; print(repr(sys.stdin.read()))")
-    ended = subprocess.run(command(), cwd=work, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    ended = subprocess.run(command(), cwd=work, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
     assert ended.stdout == b"''\n"
 
 
@@ -156,7 +156,7 @@ def test_a_script_that_handles_sigterm_decides(work: Path) -> None:
     time.sleep(0.2)
     assert started.poll() is None  # it waits for the script, which is asked as well
     os.kill(int((work / "started").read_text()), signal.SIGTERM)
-    assert started.wait(30) == 9
+    assert started.wait(120) == 9
 
 
 @pytest.mark.parametrize("version", ["3.6", "3.8", "3.13"])
@@ -169,7 +169,7 @@ def test_pythons_of_every_age_can_do_it(work: Path, version: str) -> None:
     )
     ended = subprocess.run(
         command("a b", python=python), cwd=work, env={**os.environ, "PYSPARK_DRIVER_PYTHON": python},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, f"a b {version.replace('.', ' ')}\n"), ended.stderr
 

@@ -327,7 +327,7 @@ def test_of_many_who_ask_at_once_no_more_than_the_limit_have_their_turn(line: Li
         each.stdin.close()
     answers = [json.loads(each.stdout.read()) for each in asking if each.stdout is not None]
     for each in asking:
-        assert each.wait(20) == 0
+        assert each.wait(120) == 0
     assert sum(answer["has_turn"] for answer in answers) == 3
     assert sorted(answer["under_way"] + answer["ahead"] for answer in answers) == list(range(12))
 

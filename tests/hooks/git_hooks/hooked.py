@@ -50,7 +50,7 @@ class Said:
 def run(folder: Path, *command: str, input: bytes | None = None, variables: dict[str, str] | None = None) -> Said:
     environment = {**os.environ, **(variables or {})}
     done = subprocess.run(
-        command, cwd=folder, env=environment, input=input, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120
+        command, cwd=folder, env=environment, input=input, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
     )
     return Said(done.returncode, done.stdout.decode("utf-8", "replace"))
 
