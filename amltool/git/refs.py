@@ -80,14 +80,16 @@ def move_refs(git: Git, moves: list[Move], message: str) -> bool:
         else f"delete {move.ref} {move.old}\n"
         for move in moves
     )
+    folders = _folders_to_sync(git.common_dir, moves)
     exit_code, _, stderr = git.ask(
         *DURABLE,
         "-c", "core.filesRefLockTimeout=200", "-c", "core.hooksPath=/dev/null",
         "update-ref", "-m", message, "--stdin", input=commands.encode(),
     )  # fmt: skip
     if exit_code == 0:
-        for move in moves:
-            _sync(git.common_dir, move.ref)
+        for folder in folders:
+            if folder.is_dir():
+                sync_folder(folder)
         return True
     said = stderr.decode("utf-8", "replace")
     if not any(sign in said for sign in _CONTENDED):
@@ -148,13 +150,19 @@ def _packed(common_dir: Path, ref: str) -> bytes | None:
     return None if end < 0 else content[content.rfind(b"\n", 0, end) + 1 : end]
 
 
-def _sync(common_dir: Path, ref: str) -> None:
-    """Make the name of a loose ref survive a power cut: Git syncs its content, not its folder (fact 3)."""
-    folder = (common_dir / ref).parent
-    while folder != common_dir:
-        if folder.is_dir():
-            sync_folder(folder)
-        folder = folder.parent
+def _folders_to_sync(common_dir: Path, moves: list[Move]) -> list[Path]:
+    """The folders whose names must survive a power cut with the refs: Git syncs a ref's content only (fact 3).
+
+    A folder that is there already needs no sync of the one above it: its name is old.
+    """
+    found: dict[Path, None] = {}
+    for move in moves:
+        folder = (common_dir / move.ref).parent
+        found[folder] = None
+        while not folder.is_dir() and folder != common_dir:
+            folder = folder.parent
+            found[folder] = None
+    return list(found)
 
 
 def expect(tips: Mapping[str, str | None], new: Mapping[str, str]) -> list[Move]:
