@@ -24,11 +24,12 @@ IMAGE = "image"
 
 
 class Value(msgspec.Struct, frozen=True):
-    """One value that was logged."""
+    """One value that was logged; ``words`` as in `amltool.artifact.Entry`."""
 
     kind: str
     value: Any
     step: Any
+    words: Any = None
 
 
 class Logged(msgspec.Struct):
@@ -63,7 +64,7 @@ def read_logged(blocks: Iterable[bytes]) -> Logged:
         elif entry.kind == "tag":
             logged.tags[entry.name] = text_of(entry.value)
         else:
-            logged.series.setdefault(entry.name, []).append(Value(entry.kind, entry.value, entry.step))
+            logged.series.setdefault(entry.name, []).append(Value(entry.kind, entry.value, entry.step, entry.words))
     return logged
 
 
@@ -139,6 +140,8 @@ def _compare_one(
 ) -> Finding:
     if was.kind != now.kind or compare_value(was.step, now.step, EXACTLY) is not Finding.SAME:
         return Finding.DIFFERS
+    if was.words != now.words:  # a text and a number that are written alike
+        return Finding.DIFFERS
     if was.kind != IMAGE:
         return compare_value(was.value, now.value, tolerances)
     if not isinstance(was.value, str) or not isinstance(now.value, str):
@@ -159,6 +162,8 @@ def _reason(finding: Finding, was: Sequence[Value], now: Sequence[Value], place:
     if compare_value(before.step, after.step, EXACTLY) is not Finding.SAME:
         return f"the steps differ, the first is that of value {at + 1}: {short(before.step)} -> {short(after.step)}"
     change = f"{short(before.value)} -> {short(after.value)}"
+    if before.words != after.words:
+        change += ", a text in one, a number in the other"
     if before.kind == IMAGE:
         change = "other bytes" if before.value == after.value else f"{change}, other bytes"
     where = f"value {at + 1}" if before.step is None else f"step {short(before.step)}"

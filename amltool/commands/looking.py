@@ -238,6 +238,7 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
 
     Raises:
         KeyboardInterrupt: the user interrupted; the run lives on.
+        LockedError: nothing comes of the run, for the process that drives it is stopped.
     """
     name = counted(opened, name)
     entry = unfinished_named(opened, name)
@@ -263,7 +264,7 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
         except BlockingIOError:
             if stands_before_launch(entry):
                 is_said = is_said or _say_queued(entry, watcher)
-                driver.look(lambda: False)
+                driver.look(lambda: False, goes_on_alone=False)
                 time.sleep(WAIT_S)
                 continue
             try:
@@ -454,7 +455,7 @@ def console_of(
         if time.monotonic() - looked > LOOK_S:
             # its driver may have died since: then nobody else would see the run's end
             go_on(opened, found)
-            driver.look(lambda: _is_over(opened, found))
+            driver.look(lambda: _is_over(opened, found), goes_on_alone=not stands_before_launch(found))
             looked = time.monotonic()
     yield from _rest(opened, found.run_id, path, reader.offset)
 

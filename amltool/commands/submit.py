@@ -19,6 +19,7 @@ from amltool.commands.run_request import request_of
 from amltool.commands.weighing import refuse_over_limits, weighed
 from amltool.configuration.compute import read_compute
 from amltool.configuration.folder import FOLDER, read_if_there
+from amltool.configuration.secrets import resolve_variables
 from amltool.errors import TargetError, UserError
 from amltool.git.command import Git
 from amltool.git.listing import Beside
@@ -101,6 +102,7 @@ def submit(opened: Opened, wanted: Submission, watcher: Watcher, *, detach: bool
     opened.ask_for_user()
     snapshot, notices = in_one_moment(opened.git, lambda moment: take_snapshot(opened, wanted, moment))
     request, target = request_of(opened, wanted, snapshot, watcher)
+    resolve_variables(request.environment_variables)  # a secret that is not there is found out before a run is
     for notice in notices:
         watcher.say(notice)
     entry = _add_to_journal(opened, request, snapshot)
@@ -190,7 +192,7 @@ def take_snapshot(opened: Opened, wanted: Submission, moment: Moment) -> tuple[S
     if wanted.commit is not None:
         commit = commit_named(git, wanted.commit)
     found = survey(git, opened.prefix, wanted.source_directory, profile_of(wanted, opened.profile), commit)
-    if not found.sizes and wanted.source_directory != ".":
+    if not found.sizes and found.source_directory != ".":
         raise UserError(
             f"There is no folder {wanted.source_directory!r} in the snapshot, or nothing in it.",
             "--source-directory takes a folder of the project that holds files Git knows.",

@@ -18,6 +18,8 @@ from amltool.snapshot import SUBMODULE_MODE
 
 GONE = "000000"
 _READ_BY_GIT = (".gitignore", ".gitattributes", ".gitmodules")
+_MOST_READ_BY_GIT = 100 << 20
+"""Bytes; a file of 2 GB ends Git by SIGSEGV, and newer ones pass over more than this."""
 _UNREADABLE_FOLDER = re.compile(rb"^warning: could not open directory '(.*)/?': ", re.MULTILINE)
 _HIDDEN = re.compile(rb"(?:\A|\0)[a-zS] ")
 
@@ -59,9 +61,10 @@ def ask(git: Git, root: str) -> Asked:
     """Ask Git what changed below a folder of the repository, and do not wait for the answer.
 
     Raises:
-        UserError: Git would wait for a pipe or a device that stands where it reads a file of its own.
+        UserError: where Git reads a file of its own stands a pipe or a device, for which it would wait, or a file
+            that is too large for it.
     """
-    _refuse_pipes(git, root)
+    _refuse_odd(git, root)
     literal = {"GIT_LITERAL_PATHSPECS": "1"}
     # Each option says what a setting of the user's (status.*, submodule.*.ignore, diff.renames) could say otherwise
     options = ["--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none"]
@@ -71,16 +74,20 @@ def ask(git: Git, root: str) -> Asked:
     )
 
 
-def _refuse_pipes(git: Git, root: str) -> None:
+def _refuse_odd(git: Git, root: str) -> None:
     """Look at the files of the project's folder and of those above it; Git follows no link there."""
     folder = git.top
     for part in ("", *root.split("/")):
         folder /= part
         for name in _READ_BY_GIT:
             try:
-                mode = os.lstat(folder / name).st_mode
+                found = os.lstat(folder / name)
             except (OSError, ValueError):
                 continue
+            mode = found.st_mode
+            if stat.S_ISREG(mode) and found.st_size > _MOST_READ_BY_GIT:
+                size = f"{found.st_size // 1_048_576:,} MB"
+                raise UserError(f"{folder / name} has {size}.", "Make it smaller: Git reads no more than 100 MB of it.")
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
                 raise UserError(f"{folder / name} is no regular file.", "Make it a file: Git would wait for its end.")
 

@@ -57,7 +57,8 @@ class GitError(Exception):
         self.command = tuple(command)
         self.exit_code = exit_code
         self.stderr = stderr.decode("utf-8", "replace").strip()
-        super().__init__(f"git {' '.join(command)}: exit {exit_code}: {self.stderr}")
+        how = f"ended by signal {-exit_code}" if exit_code < 0 else f"exit {exit_code}: {self.stderr}"
+        super().__init__(f"git {' '.join(command)}: {how}")
 
 
 def scrubbed_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -303,6 +304,9 @@ def _not_usable(folder: Path, lines: list[str], stderr: str) -> UserError:
         )
     if "must be run in a work tree" in stderr:
         return UserError(f"{folder} is inside a .git folder, not in a work tree.", "Change to the project's folder.")
+    said = stderr.strip().partition("\n")[0].removeprefix("fatal: ")
+    if said and "not a git repository" not in said and "ambiguous argument 'HEAD'" not in said:
+        return UserError(f"Git cannot use the repository of {folder}: {said}.", "Put that right; see: git status")
     return UserError(
         f"{folder} is not in a Git repository.",
         "Change to one, or make one: git init, then git add and git commit.",

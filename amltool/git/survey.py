@@ -111,6 +111,7 @@ def survey(
             "This repository has no commit yet, and a run belongs to a commit.",
             'Make one: git add -A && git commit -m "first"',
         )
+    source_directory = posixpath.normpath(source_directory)  # in one form: it is recorded
     root = posixpath.normpath(posixpath.join(prefix, source_directory))
     root = "" if root == "." else root
     if root.startswith(("..", "/")):

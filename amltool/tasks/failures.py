@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SIGNAL_BASE = 128
 HIGHEST_EXIT_CODE = 255
+GIT_USAGE = 129
+"""Exit code of a Git that does not understand what it is asked."""
 # A machine that is full or may not be written to is not our bug, wherever it shows.
 MACHINE_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -92,7 +94,14 @@ def exit_code_for(error: BaseException) -> int:
             return ExitCode.MISTAKE
         case ModuleNotFoundError() if extra_of(error) is not None:
             return ExitCode.MISTAKE
-    return ExitCode.BUG
+    return ExitCode.MISTAKE if _is_fault_of_git(error) else ExitCode.BUG
+
+
+def _is_fault_of_git(error: BaseException) -> bool:
+    """Return True for a Git that failed or was killed, as in a damaged repository, and had understood us."""
+    from amltool.git.command import GitError
+
+    return isinstance(error, GitError) and error.exit_code != GIT_USAGE
 
 
 @contextmanager
@@ -151,6 +160,9 @@ def _message(error: BaseException) -> str | None:
         return None
     if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error)):
         return str(missing(extra))
+    if _is_fault_of_git(error):
+        remedy = "See what Git says of this repository: git status; git fsck"
+        return harmless_lines(f"Git could not do its part: {error}\n{remedy}")
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         remedy = "Make room there, or make it writable, and give the same command again."

@@ -11,7 +11,7 @@ import time
 from enum import Enum
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set
 
-from amltool.tracking.values import plain, text
+from amltool.tracking.values import NON_FINITE, plain, text, words_in
 
 FILE_VARIABLE = "AMLTOOL_METRICS_FILE"
 VERSION = 1
@@ -100,8 +100,19 @@ _torn: Set[str] = set()
 def _line(one: Entry) -> bytes:
     fields: Dict[str, Any] = {"v": VERSION, "at": _now(), "kind": one.kind.value, "name": text(one.name)}
     fields.update(value=one.value, step=plain(one.step), **one.more)
+    line = _encoded(fields)
+    if any(word in line for word in _READ_LIKE_NUMBERS):
+        words = words_in(one.value)
+        line = _encoded(dict(fields, words=words)) if words else line
+    return line.encode("ascii") + b"\n"
+
+
+_READ_LIKE_NUMBERS = ['"%s"' % word for word in NON_FINITE]
+
+
+def _encoded(fields: Dict[str, Any]) -> str:
     # ASCII only: no reader takes U+2028 or a carriage return in a text for the end of the line.
-    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def _now() -> str:

@@ -7,6 +7,7 @@ No library is imported: numpy, pandas, torch and TensorFlow values are known by 
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, List, Tuple
 
+NON_FINITE = ("NaN", "Infinity", "-Infinity")
 LARGEST_INTEGER = (1 << 63) - 1
 """Greater integers are kept as text: readers of JSON round them or refuse them."""
 DEEPEST = 50
@@ -23,6 +24,29 @@ def plain(value: Any) -> Any:
         return _plain(value, ())
     except Exception:  # a value's own code may raise anything
         return described(value)
+
+
+class Spelled(str):
+    """A number that is not finite, as text."""
+
+
+def words_in(value: Any) -> List[int]:
+    """Places of the texts in a value that `plain` gave which read like a number that is not finite and are none.
+
+    They are counted from 0 among all that read so, in order.
+    """
+    found: List[int] = []
+    count = 0
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, (dict, list)):
+            left.extend(reversed(list(one.values()) if isinstance(one, dict) else one))
+        elif one in NON_FINITE:
+            if not isinstance(one, Spelled):
+                found.append(count)
+            count += 1
+    return found
 
 
 def scalar(value: Any) -> Any:
@@ -69,7 +93,7 @@ def _plain(value: Any, above: Tuple[int, ...]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return text(value)
+        return value if isinstance(value, Spelled) else text(value)
     if isinstance(value, int):
         return _integer(int.__int__(value))
     if isinstance(value, float):
@@ -120,9 +144,9 @@ def _integer(value: int) -> Any:
 
 def _number(value: float) -> Any:
     if value != value:
-        return "NaN"
+        return Spelled("NaN")
     if value in (float("inf"), float("-inf")):
-        return "Infinity" if value > 0 else "-Infinity"
+        return Spelled("Infinity" if value > 0 else "-Infinity")
     return value
 
 

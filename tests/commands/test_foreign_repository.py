@@ -45,8 +45,8 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
     "zero": lambda place: place.symlink_to("/dev/zero"),
     "fifo": os.mkfifo,
     "link to a fifo": lambda place: (
-        os.mkfifo(place.with_suffix(".pipe")),
-        place.symlink_to(place.with_suffix(".pipe")),
+        os.mkfifo(place.with_name(f"{place.name}.pipe")),
+        place.symlink_to(f"{place.name}.pipe"),
     ),
     "socket": socket_at,
     "2 GB": sparse,

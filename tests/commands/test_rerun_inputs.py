@@ -53,6 +53,8 @@ def test_a_secret_is_recorded_as_a_reference_and_read_again(project: Path, monke
 
     refused = amltool(project, "rerun", original["run_id"], check=False)
     assert (refused.returncode, "The environment variable API_TOKEN is not set" in refused.stderr) == (1, True)
+    assert "RunId" not in refused.stderr
+    assert [run["run_id"] for run in json.loads(amltool(project, "runs", "--json").stdout)] == [original["run_id"]]
 
     monkeypatch.setenv("API_TOKEN", "canary-1234")
     assert "Verdict: reproduced" in amltool(project, "rerun", original["run_id"]).stdout
@@ -70,3 +72,23 @@ def test_another_setting_of_the_target_is_said_before_and_named_as_a_cause(proje
 
     compared = amltool(project, "compare", "@,@2").stdout
     assert "maxConcurrentRuns" in compared
+
+
+@pytest.mark.parametrize("options", [(), ("--detach",)])
+def test_a_submit_whose_secret_is_not_there_is_refused_before_it_names_a_run(
+    project: Path, options: tuple[str, ...]
+) -> None:
+    write_variable(project, "API_TOKEN", "${env:CANARY_THAT_IS_NOT_SET}")
+    refused = amltool(project, "submit", *options, "train.py", check=False)
+    assert (refused.returncode, "CANARY_THAT_IS_NOT_SET is not set" in refused.stderr) == (1, True)
+    assert "RunId" not in refused.stderr
+    assert json.loads(amltool(project, "runs", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("folder", ["", "./", "src/..", "src/", "./src"])
+def test_a_source_directory_is_recorded_in_one_form(project: Path, folder: str) -> None:
+    (project / "src").mkdir()
+    (project / "src" / "train.py").write_text(SCRIPT)
+    done = amltool(project, "submit", "train.py", "--source-directory", folder)
+    assert done.returncode == 0
+    assert record(project)["source_directory"] == ("src" if "src" in folder and ".." not in folder else ".")

@@ -17,6 +17,7 @@ import pytest
 from amltool.commands import drivers, looking
 from amltool.commands.looking import Unrecorded, cancel_run, console_of, list_runs, shown, wait_for
 from amltool.commands.opening import Opened, open_project
+from amltool.locks import LockedError
 from amltool.run import RunRecord
 from tests.amltool_command import amltool, make_project
 from tests.waiting import wait_until
@@ -174,6 +175,36 @@ def test_whoever_waits_for_a_run_that_ended_hears_who_has_to_record_it(project: 
         hold.unlink()
         with pytest.raises(KeyboardInterrupt):
             wait_for(opened_in(project), run_id, waits)
+
+
+@pytest.mark.parametrize("ends_by", ["cancel", "itself"])
+def test_whoever_waits_for_a_run_that_is_over_gives_up_while_its_client_is_stopped(
+    project: Path, hold: Path, monkeypatch: pytest.MonkeyPatch, ends_by: str
+) -> None:
+    monkeypatch.setattr(drivers, "STOPPED_S", 0.3)
+    with submitted(project, hold) as (client, run_id):
+        if ends_by == "cancel":
+            cancel_run(opened_in(project), run_id)
+        else:
+            hold.unlink()
+        with pytest.raises(LockedError, match=f"is over, and is not recorded while process {client.pid}") as told:
+            wait_for(opened_in(project), run_id, Heard())
+        assert f"kill -CONT {client.pid}" in told.value.remedy
+        client.send_signal(signal.SIGCONT)
+        client.wait(60)
+    assert wait_for(opened_in(project), run_id, Heard()).record.status.value in ("Canceled", "Completed")
+
+
+def test_whoever_waits_for_a_run_that_goes_on_waits_though_its_client_is_stopped(
+    project: Path, hold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers, "STOPPED_S", 0.0)
+    with submitted(project, hold) as (_, run_id):
+        asked: list[bool] = []
+        driver = drivers.DriverWatch(opened_in(project).journal.entries()[0], lambda _: None)
+        for _ in range(5):
+            driver.look(lambda: bool(asked.append(True)))
+        assert len(asked) > 1, run_id
 
 
 def test_a_client_that_is_at_work_is_not_spoken_of(project: Path, hold: Path) -> None:

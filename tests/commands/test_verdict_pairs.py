@@ -69,6 +69,7 @@ def run_with_everything(draw: random.Random) -> Made:
     made.entries.append(entry("list", "predictions", [draw.random() for _ in range(draw.randint(2, 99))]))
     made.entries.append(entry("table", "report", {"label": ["a", "b"], "f1": [draw.random(), draw.random()]}))
     made.entries.append(entry("image", "roc", "outputs/roc.png"))
+    made.entries.append(entry("list", "losses", [0.5, draw.choice(["NaN", "Infinity", "-Infinity"])]))
     made.entries += [entry("parameter", "lr", draw.random()), entry("tag", "stage", "test")]
     return made
 
@@ -199,6 +200,7 @@ LOGGED: dict[str, Callable[[random.Random, Made], None]] = {
     "table cell": of_kind("table", change_cell),
     "parameter": of_kind("parameter", set_value(5)),
     "tag": of_kind("tag", set_value("other")),
+    "number told as text": lambda _, made: made.of("list")[1].update(words=[0]),
     "picture byte": change_byte("outputs/roc.png"),
     "picture path": rename_picture,
     "name": set_name,

@@ -219,6 +219,13 @@ class TestFilters:
         with pytest.raises(UserError, match="no regular file"):
             look(repository)
 
+    @pytest.mark.parametrize("name", [".gitignore", ".gitattributes"])
+    def test_a_file_that_is_too_large_for_git_is_refused(self, repository: Path, name: str) -> None:
+        with (repository / name).open("wb") as stream:
+            stream.truncate(2 << 30)
+        with pytest.raises(UserError, match="has 2,048 MB"):
+            look(repository)
+
 
 class TestSubmodules:
     def test_its_files_weigh_the_same_everywhere(self, repository: Path, tmp_path: Path) -> None:

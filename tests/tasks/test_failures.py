@@ -11,6 +11,7 @@ import pytest
 from invoke.exceptions import Exit
 
 from amltool.errors import UserError
+from amltool.git.command import GitError
 from amltool.tasks.failures import ExitCode, Outcome, door, exit_code_for
 from tests.tasks.sample_project import Project
 
@@ -91,6 +92,23 @@ def test_a_full_machine_is_a_mistake_and_no_bug(project: Project, program: str) 
         ExitCode.MISTAKE,
         "This machine refused to write: No space left on device: /somewhere/file.",
     )
+
+
+@pytest.mark.parametrize(("exit_code", "said"), [(-11, b""), (128, b"fatal: loose object 12ab is corrupt")])
+def test_a_git_that_fails_is_a_sentence_and_no_bug(exit_code: int, said: bytes) -> None:
+    with pytest.raises(Exit) as caught, door():
+        raise GitError(("status",), exit_code, said)
+
+    assert caught.value.code == ExitCode.MISTAKE
+    assert "Git could not do its part: git status: " in str(caught.value.message)
+    assert "git fsck" in str(caught.value.message)
+
+
+def test_a_git_that_does_not_understand_us_is_our_bug() -> None:
+    with pytest.raises(Exit) as caught, door():
+        raise GitError(("status", "--no-such-option"), 129, b"usage: git status")
+
+    assert caught.value.code == ExitCode.BUG
 
 
 def test_a_bug_leaves_a_report_and_no_traceback(project: Project, program: str) -> None:

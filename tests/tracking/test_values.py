@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amltool.tracking.values import described, plain, scalar, text
+from amltool.tracking.values import described, plain, scalar, text, words_in
 
 TEXTS = st.text(st.characters(exclude_categories=()))
 LEAVES = (
@@ -81,7 +81,7 @@ def test_a_number_is_kept_exactly(value: float) -> None:
 )
 def test_values_of_the_language(value: Any, expected: Any) -> None:
     assert plain(value) == expected
-    assert type(plain(value)) is type(expected)
+    assert isinstance(plain(value), type(expected))
 
 
 def test_sets_of_unlike_things_come_in_one_order() -> None:
@@ -200,3 +200,18 @@ def test_a_class_is_not_asked_what_its_values_are() -> None:
 @pytest.mark.parametrize("value", [[1], {"a": 1}, (1, 2), datetime.date(2026, 1, 1), object])
 def test_a_scalar_that_is_none_is_its_repr(value: Any) -> None:
     assert scalar(value) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "places"),
+    [
+        (math.nan, []),
+        ("NaN", [0]),
+        ([math.inf, "Infinity", "x", "-Infinity"], [1, 2]),
+        ({"a": ["NaN"], "b": math.nan}, [0]),
+        ({"a": [math.nan], "b": "NaN"}, [1]),
+        ((Decimal("NaN"), "nan"), []),
+    ],
+)
+def test_texts_that_read_like_numbers_are_known_by_their_places(value: Any, places: list[int]) -> None:
+    assert words_in(plain(plain(value))) == places
