@@ -97,6 +97,7 @@ def test_the_code_fails_once():
 
 
 def test_only_a_test_of_a_service_runs_again_once_within_its_time_and_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("pytest_rerunfailures")
     (tmp_path / "conftest.py").write_text(AT_FIRST)
     (tmp_path / "test_reruns.py").write_text(TESTS_OF_RERUNS)
     options = ["-n", "2", "--durations-min=0", f"--rootdir={tmp_path}", f"-c{TOP / 'pyproject.toml'}"]
