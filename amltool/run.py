@@ -167,11 +167,13 @@ MOST_NEW_FILES = 5000
 
 
 class EnvironmentUsed(msgspec.Struct, frozen=True):
-    """The execution environment a run used: its key, the digest of its lock, its image where it has one."""
+    """The execution environment a run used: its key, the digest of its lock, its image where it has one, and the
+    version of Spark where the run went through it."""
 
     key: str = ""
     lock_sha256: str = ""
     image: str | None = None
+    spark: str | None = None
 
 
 class SettingsUsed(msgspec.Struct, frozen=True):

@@ -92,6 +92,8 @@ def _environment(evidence: Evidence) -> list[str]:
     causes = []
     if was.image != now.image:
         causes.append(f"the image differs: {was.image or 'none'} -> {now.image or 'none'}")
+    if was.spark and now.spark and was.spark != now.spark:
+        causes.append(f"Spark differs: {was.spark} -> {now.spark}")
     if was.lock_sha256 != now.lock_sha256:
         first, second = evidence.locks
         if first is None or second is None:

@@ -36,6 +36,9 @@ FIELDS = ("status", "exit_code", "script", "arguments", "run_configuration", "ta
           "tree", "source_directory", "framework", "duration_s", "parameters", "run_configuration_content",
           "environment_variables", "compute", "settings")  # fmt: skip
 
+SPARK = "spark"
+"""The version of Spark, of the record's environment."""
+
 
 def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
     """Put runs side by side.
@@ -47,8 +50,8 @@ def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
         raise UserError("Cannot find runs of the provided run ids", "Name two runs or more: amltool compare @,@2")
     runs = [whole_run(opened, run) for run in runs]
     made = Comparison(tuple(run.run_id for run in runs))
-    for name in FIELDS:
-        values = [msgspec.to_builtins(getattr(run.record, name)) for run in runs]
+    for name in (*FIELDS, SPARK):
+        values = [_value(run, name) for run in runs]
         if any(value != values[0] for value in values):
             made.fields.append((name, values))
         else:
@@ -63,6 +66,10 @@ def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
     made.packages.extend(lock_differences(opened, runs[0], runs[-1]))
     made.differences.extend((run.run_id, _as_in_a_verdict(opened, runs[0], run)) for run in runs[1:])
     return made
+
+
+def _value(run: Run, name: str) -> Any:
+    return run.record.environment.spark if name == SPARK else msgspec.to_builtins(getattr(run.record, name))
 
 
 def _as_in_a_verdict(opened: Opened, first: Run, other: Run) -> list[str]:

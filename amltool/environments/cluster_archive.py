@@ -15,6 +15,7 @@ from amltool.environments.interpreter_there import InterpreterThere
 from amltool.environments.lock import LockSource
 from amltool.environments.login import Login
 from amltool.environments.recipe import Recipe
+from amltool.environments.spark import without_spark
 from amltool.environments.steps import Steps
 from amltool.environments.venv import UV, VirtualEnvironment
 from amltool.errors import TargetError
@@ -35,7 +36,7 @@ class ClusterArchive:
             _Archived(VirtualEnvironment(compute), "venv-pack"),
             _Archived(CondaEnvironment(compute.python_location), "conda-pack"),
         )
-        self._folder = FolderEnvironment(compute, kinds, login)
+        self._folder = FolderEnvironment(compute, kinds, login, without_spark)
         self._spark = InterpreterThere("python3", login, compute.spark_submit_location)
 
     def find(self, host: Host, request: EnvironmentRequest) -> Prepared | None:

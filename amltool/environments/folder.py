@@ -110,17 +110,24 @@ class Marker(msgspec.Struct, frozen=True):
 class FolderEnvironment:
     """An `ExecutionEnvironment` in a folder of its own under ``<root>/environments``, named by its key."""
 
-    def __init__(self, compute: ComputeTarget, kinds: Sequence[Kind], login: Login | None = None) -> None:
+    def __init__(
+        self,
+        compute: ComputeTarget,
+        kinds: Sequence[Kind],
+        login: Login | None = None,
+        settle: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+    ) -> None:
         """``kinds``: that for plain Python and pip, and that for anything conda has to install. ``login`` is that of
-        another machine: what is found is what its search path shows."""
+        another machine: what is found is what its search path shows. ``settle`` gives the recipe for that machine."""
         self._compute = compute
+        self._settle = settle
         self._login = login
         self._plain, self._conda = kinds
 
     def find(self, host: Host, request: EnvironmentRequest) -> Prepared | None:
         """As `ExecutionEnvironment.find`."""
         host = self._seen(host)
-        recipe = recipe_of(request, platform_of(host))
+        recipe = self._settle(recipe_of(request, platform_of(host)))
         kind = self._kind(recipe)
         same = self._of_same_lock(host, kind, recipe, request)
         if same is not None:
@@ -133,7 +140,7 @@ class FolderEnvironment:
     def prepare(self, host: Host, request: EnvironmentRequest, progress: Progress) -> Prepared:
         """As `ExecutionEnvironment.prepare`; what fails is removed whole."""
         host = self._seen(host)
-        recipe = recipe_of(request, platform_of(host))
+        recipe = self._settle(recipe_of(request, platform_of(host)))
         kind = self._kind(recipe)
         same = self._of_same_lock(host, kind, recipe, request)
         if same is not None:

@@ -62,13 +62,15 @@ class LaunchState(str, Enum):
 class Observation(msgspec.Struct, frozen=True):
     """What a look at a launched command showed; ``exit`` is there when it ended or is lost.
 
-    On a cluster: ``application_id`` of YARN, and whether it waits there for its first container; ``None`` says nothing.
+    On a cluster: ``application_id`` of YARN, whether it waits there for its first container, and the version of
+    ``spark``; ``None`` says nothing.
     """
 
     state: LaunchState
     exit: Exit | None = None
     application_id: str | None = None
     is_queued: bool | None = None
+    spark: str | None = None
 
 
 class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ CLUSTER_PROGRAM = "cluster_run.py"
 LONGEST_FILE = 1 << 16
 LONGEST_REASON = 1000
 END_S = 60.0
+_Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9][0-9A-Za-z.+-]{0,60}$")]
 _Id = Annotated[str, msgspec.Meta(pattern=r"^application_[0-9]{1,20}_[0-9]{1,10}$")]
 
 
@@ -32,6 +33,7 @@ class Applications(msgspec.Struct, frozen=True):
     applications: list[_Id] = []
     state: str = ""
     reason: str | None = None
+    spark: _Version | None = None
 
 
 class SparkSubmitLauncher:
@@ -100,7 +102,7 @@ class SparkSubmitLauncher:
             end = replace(end, reason=known.reason[:LONGEST_REASON])
         name = known.applications[-1] if known.applications else None
         queued = seen.state is LaunchState.RUNNING and known.state in WAITING
-        return replace(seen, exit=end, application_id=name, is_queued=queued)
+        return replace(seen, exit=end, application_id=name, is_queued=queued, spark=known.spark)
 
     def _end_applications(self, host: Host, folder: RunFolder) -> None:
         run_id = folder.path.name

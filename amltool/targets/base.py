@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from amltool.environments.base import Prepared
+from amltool.environments.spark import spark_version
 from amltool.errors import TargetError, UserError
 from amltool.git.command import GitError
 from amltool.history.journal import Step
@@ -175,7 +176,8 @@ def _prepare(run: Drive) -> None:
     run.target.launcher.get_ready(run.target.host, expected(run, prepared))
     run.is_ready = True
     digest = hashlib.sha256(prepared.lock).hexdigest()
-    used = EnvironmentUsed(key=prepared.key, lock_sha256=digest, image=prepared.image)
+    spark = spark_version(prepared.lock) if environment_request(run).wants_spark else None
+    used = EnvironmentUsed(key=prepared.key, lock_sha256=digest, image=prepared.image, spark=spark)
     run.entry.keep(PREPARED_FILE, msgspec.json.encode(prepared))
     run.done(Step.PREPARED, RunStatus.PREPARING, environment=used, host=run.target.host.name)
 
@@ -285,7 +287,8 @@ def _follow(run: Drive) -> None:
 
     seen = follow(run)
     end = with_times(as_it_ended(seen, run.entry), run.state.launched)
-    run.done(Step.ENDED, RunStatus.FINALIZING, end=end, application_id=seen.application_id)
+    used = replace(run.state.environment, spark=seen.spark or run.state.environment.spark)
+    run.done(Step.ENDED, RunStatus.FINALIZING, end=end, environment=used, application_id=seen.application_id)
     run.forgetting = threading.Thread(target=forget, args=(run,), daemon=True)
     run.forgetting.start()
 

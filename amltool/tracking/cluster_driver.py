@@ -39,7 +39,7 @@ def main() -> int:
 
     folder = ClusterFolder(settings["folder"])
     console_file = os.path.join(folder.log_folder() or ".", CONSOLE)
-    end = {"v": 1, "exit_code": None, "signal": None, "started": _now()}  # type: Dict[str, Any]
+    end = {"v": 1, "exit_code": None, "signal": None, "started": _now(), "spark": folder.spark_version()}  # type: Dict[str, Any]
     with open(console_file, "ab", 0) as console:
         try:
             unpack(PROJECT, WORK)

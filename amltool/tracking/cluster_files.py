@@ -40,6 +40,13 @@ class ClusterFolder:
         self._files.mkdirs(self._folder)
         self._files.setWorkingDirectory(self._folder)
 
+    def spark_version(self) -> str:
+        """The version of the cluster's Spark; empty where it does not say."""
+        try:
+            return str(getattr(self._jvm.org.apache.spark, "package").SPARK_VERSION())  # noqa: B009 - a word of Python
+        except Exception:  # whatever py4j raises; nothing depends on it
+            return ""
+
     def log_folder(self) -> str:
         """The folder of this container's log files; empty where this is no container of YARN."""
         return str(self._jvm.java.lang.System.getProperty("spark.yarn.app.container.log.dir") or "")

@@ -101,7 +101,7 @@ class _Run:
         self.yarn = Yarn(os.environ)
         self.tag = settings["tag"]
         self.modules = []  # type: List[str]
-        self.known = {"v": 1, "applications": [], "state": "", "reason": None}  # type: Dict[str, Any]
+        self.known = {"v": 1, "applications": [], "state": "", "reason": None, "spark": None}  # type: Dict[str, Any]
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
 
     def say(self, **changes: "Any") -> None:
@@ -191,6 +191,7 @@ class ClientRun(_Run):
         os.environ[spark_run.FOLDER_VARIABLE] = self.settings["folder"]
         command = [*self.settings["spark_submit"], "--master", "yarn", "--deploy-mode", "client", *self.options()]
         status = spark_run.submit(command, self.settings["script"])
+        self.say(spark=_tail(self._path(spark_run.VERSION)) or None)
         is_fetched = os.path.exists(self._path(spark_run.FETCHED))
         if not is_fetched and self.applications():  # the Java machine is gone: it was killed, or the run canceled
             self.fetch()
@@ -235,6 +236,7 @@ class ClusterRun(_Run):
         if end is None:
             return self._without_words(application)
         self._show_rest(os.path.join(self.folder, "console.log"))
+        self.say(spark=str(end.get("spark") or "") or None)
         if end.get("signal"):
             return -int(getattr(signal, str(end["signal"]), signal.SIGKILL))
         return int(end["exit_code"])

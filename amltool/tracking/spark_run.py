@@ -42,6 +42,8 @@ PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
 """JSON: properties that the command line of ``spark-submit`` must not show (targets/command.py writes it)."""
 FETCHED = "fetched"
 """Made in the run's folder ``cluster`` when what Spark wrote to the cluster's file system is here."""
+VERSION = "spark-version"
+"""Beside it: the version of the cluster's Spark."""
 DEFAULTS = "spark-defaults.conf"
 PRIVATE = "private.conf"
 END_OF_OPTIONS = "--"
@@ -236,7 +238,10 @@ def _cluster_folder() -> "Optional[Any]":
         return None
     from .cluster_files import ClusterFolder
 
-    return ClusterFolder(name)
+    folder = ClusterFolder(name)
+    with open(os.path.join("..", "cluster", VERSION), "w") as stream:
+        stream.write(folder.spark_version())
+    return folder
 
 
 def _fetch(folder: "Any") -> None:
