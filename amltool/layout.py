@@ -81,6 +81,11 @@ class LocalLayout(msgspec.Struct, frozen=True):
         return self.folder / "history_put_back"
 
     @property
+    def noted_tips(self) -> Path:
+        """Where this clone left its refs, for a fetch may take them all."""
+        return self.folder / "noted_tips"
+
+    @property
     def run_number(self) -> Path:
         return self.folder / "run_number"
 

@@ -7,12 +7,14 @@ from contextlib import suppress
 
 from amltool.files import locked, write_whole
 from amltool.git.command import Git, ObjectReader
+from amltool.git.keeping import missing_of, require_id, with_snapshots
 from amltool.git.note_tree import NoteTree
+from amltool.git.noted_tips import forget_tips, noted_tips
 from amltool.git.notes import write
 from amltool.git.objects import NewObjects, parse_time, parse_tree_id
 from amltool.git.reading_notes import differing
 from amltool.git.refs import is_ancestor, tip_of
-from amltool.layout import HISTORY_REF, NOTES_REF
+from amltool.layout import HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
 
 
 def merge(git: Git, ours: str, theirs: str) -> str:
@@ -58,14 +60,18 @@ def settle(git: Git) -> None:
     """See that the history holds all that this clone recorded; costs a look at two files where nothing happened.
 
     A fetch with ``+refs/notes/*:refs/notes/*`` moves the notes back to the remote's, and one that prunes removes them
-    (RELIABILITY fact 21). Notes that went on from what we know (``git notes``, a merge) are taken as they are. Somebody
-    who wants to lose the history removes `HISTORY_REF` as well.
+    (RELIABILITY fact 21); one of ``+refs/*:refs/*`` that prunes takes all refs of ours. Notes that went on from what we
+    know (``git notes``, a merge) are taken as they are. Somebody who wants to lose the history removes `HISTORY_REF` as
+    well.
 
     Raises:
         UserError: the repository cannot be written, or what was recorded is damaged; nothing was changed.
     """
     notes, own = _tips(git)
-    if own is None or notes == own:
+    if own is None:
+        _settle_taken(git, notes)
+        return
+    if notes == own:
         return
     with suppress(OSError), locked(git.layout.history_lock, "the run history"):
         notes, own = _tips(git)  # the first look may have met a writer between its two refs
@@ -75,8 +81,43 @@ def settle(git: Git) -> None:
         write(git, (HISTORY_REF,), len(own), lambda *_: {HISTORY_REF: notes}, "amltool: accept")
         return
     merge_into_history(git, own)
+    _say_put_back(git, notes)
+
+
+def _say_put_back(git: Git, notes: str | None) -> None:
     with suppress(OSError):
         write_whole(git.layout.put_back, f"{notes or 'nothing'}\n".encode())
+
+
+def _settle_taken(git: Git, notes: str | None) -> None:
+    """Put back refs that a fetch took all of. Somebody who removes the history removes two of them: the snapshots stay
+    where they were, or go on."""
+    noted = noted_tips(git)
+    if noted is None:
+        return
+    there = tip_of(git, SNAPSHOTS_REF)
+    stays = noted.snapshots == there or (
+        noted.snapshots is not None and there is not None and is_ancestor(git, noted.snapshots, there)
+    )
+    if notes is None and stays:
+        forget_tips(git)
+        return
+    tips = [tip for tip in (noted.history, noted.snapshots) if tip is not None]
+    if missing_of(git, [require_id(tip) for tip in tips]):
+        return  # `gc` was faster; `history.check` says so
+
+    def change(reader: ObjectReader, tips: Mapping[str, str | None], new: NewObjects) -> dict[str, str]:
+        ours = tips[NOTES_REF]
+        joined = _merged(git, reader, ours, noted.history, new) if ours else noted.history
+        moved = {NOTES_REF: joined, HISTORY_REF: joined}
+        if noted.snapshots is not None and not stays:
+            kept = tips[SNAPSHOTS_REF]
+            tip = noted.snapshots if kept is None else with_snapshots(reader, kept, [noted.snapshots], new)
+            moved[SNAPSHOTS_REF] = tip or noted.snapshots
+        return moved
+
+    write(git, (NOTES_REF, HISTORY_REF, SNAPSHOTS_REF), len(noted.history), change, "amltool: put back")
+    _say_put_back(git, notes)
 
 
 def _merged(git: Git, reader: ObjectReader, ours: str, theirs: str, new: NewObjects) -> str:

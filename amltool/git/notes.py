@@ -25,6 +25,7 @@ from amltool.git.keeping import (
     with_snapshots,
 )
 from amltool.git.note_tree import NoteTree
+from amltool.git.noted_tips import note_tips
 from amltool.git.objects import NewObjects
 from amltool.git.refs import Move, expect, head_now, is_ancestor, move_refs, refuse_if_hopeless, tip_of
 from amltool.layout import HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
@@ -192,6 +193,9 @@ def _try_to_write(
         raise
     if missing_of(git, list(new)):
         new.write(git)
+    for move in moves:
+        if move.ref == HISTORY_REF and move.new:
+            note_tips(git, move.new)
     return moves
 
 

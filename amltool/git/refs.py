@@ -51,7 +51,8 @@ def tip_of(git: Git, ref: str) -> str | None:
 
 def are_notes_as_left(git: Git) -> bool:
     """Whether the notes are where this clone left them, or it never wrote any; else see `merging_notes.settle`."""
-    return tip_of(git, HISTORY_REF) in (None, tip_of(git, NOTES_REF))
+    own = tip_of(git, HISTORY_REF)
+    return not git.layout.noted_tips.exists() if own is None else own == tip_of(git, NOTES_REF)
 
 
 def head_now(git: Git) -> str | None:

@@ -10,6 +10,7 @@ from amltool.errors import DamagedError, UserError
 from amltool.git.command import Git, GitError
 from amltool.git.keeping import kept_for_remotes, kept_snapshots
 from amltool.git.merging_notes import settle
+from amltool.git.noted_tips import noted_tips, taking_refspecs
 from amltool.git.reading_notes import Note, read_notes
 from amltool.git.refs import stale_locks, tip_of
 from amltool.history.index import Index
@@ -34,11 +35,19 @@ class Fault(str, Enum):
     WRONG_INDEX = "wrong-index"
     BROKEN_SNAPSHOTS = "broken-snapshots"
     WENT_BACK = "went-back"
+    NOTES_GONE = "notes-gone"
+    TAKING_REFSPEC = "taking-refspec"
 
     @property
     def is_error(self) -> bool:
         """Whether the history is not as it should be; the others are worth knowing and do no harm."""
-        return self not in (Fault.UNKNOWN_EVENT, Fault.WRONG_COMMIT, Fault.NO_RECORD, Fault.WENT_BACK)
+        return self not in (
+            Fault.UNKNOWN_EVENT,
+            Fault.WRONG_COMMIT,
+            Fault.NO_RECORD,
+            Fault.WENT_BACK,
+            Fault.TAKING_REFSPEC,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +195,18 @@ def _check_whether_it_went_back(git: Git) -> Iterator[Finding]:
     if place.exists():
         place.unlink(missing_ok=True)
         message = f"{NOTES_REF} had gone back to an older state; the runs that this clone had recorded were put back."
-        remedy = "A fetch of +refs/notes/*:refs/notes/* does that; see: git config --get-all remote.origin.fetch"
-        yield Finding(Fault.WENT_BACK, message, remedy)
+        remedy = "A fetch of +refs/notes/*:refs/notes/* or +refs/*:refs/* does that; see: git config --get-all "
+        yield Finding(Fault.WENT_BACK, message, f"{remedy}remote.origin.fetch")
+    noted = noted_tips(git)
+    if noted is not None and tip_of(git, HISTORY_REF) is None:
+        message = (
+            f"{HISTORY_REF} was removed, by a fetch that prunes or by hand, and {noted.history} is not here any more."
+        )
+        yield Finding(Fault.NOTES_GONE, message, f"Another clone may have the runs: {FETCH_HISTORY}")
+    for refspec in taking_refspecs(git):
+        message = f"git fetch moves this clone's run history to the remote's, and may prune it: {ascii(refspec)[1:-1]}"
+        remedy = "The next command puts it back; have branches and tags fetched only: git config remote.NAME.fetch "
+        yield Finding(Fault.TAKING_REFSPEC, message, f"{remedy}'+refs/heads/*:refs/remotes/NAME/*'")
 
 
 def _check_index(git: Git) -> Iterator[Finding]:
