@@ -10,6 +10,7 @@ import msgspec
 
 from amltool.commands.artifacts import artifacts_of, kept_content, whole_run
 from amltool.commands.opening import Opened
+from amltool.commands.spark_parts import paired_parts
 from amltool.environments.lock import compare_locks
 from amltool.errors import UserError
 from amltool.run import Run
@@ -82,10 +83,14 @@ def _as_in_a_verdict(opened: Opened, first: Run, other: Run) -> list[str]:
 
 
 def _compare_outputs(opened: Opened, runs: Sequence[Run], made: Comparison) -> None:
-    kept = [{artifact.path: artifact for artifact in artifacts_of(opened, run)} for run in runs]
-    for path in sorted({path for artifacts in kept for path in artifacts if path.startswith("outputs/")}):
-        found = [artifacts.get(path) for artifacts in kept]
-        digests = [None if artifact is None else artifact.sha256[:12] for artifact in found]
+    kept = [
+        {each.path: each.sha256 for each in artifacts_of(opened, run) if each.path.startswith("outputs/")}
+        for run in runs
+    ]
+    for place in range(1, len(kept)):
+        kept[0], kept[place], _ = paired_parts(kept[0], kept[place])
+    for path in sorted({path for outputs in kept for path in outputs}):
+        digests = [outputs[path][:12] if path in outputs else None for outputs in kept]
         if any(digest != digests[0] for digest in digests):
             made.outputs.append((path, digests))
         else:

@@ -21,6 +21,7 @@ from amltool.commands.causes import Evidence, likely_causes
 from amltool.commands.findings import Compared, Finding, there_or_not, unless_ignored
 from amltool.commands.logged import Logged, compare_logged, compare_summaries, compare_texts, read_logged
 from amltool.commands.printed import Contents, Printed, compare_printed
+from amltool.commands.spark_parts import paired_parts
 from amltool.layout import METRICS_FILE
 from amltool.run import EXACTLY, NO_REASON, LongList, RunRecord, RunStatus, Tolerances, Verdict
 
@@ -134,7 +135,9 @@ def compare_runs(
     obstacles = [*_obstacles("original", was), *_obstacles("rerun", now)]
     logged = was.logged(), now.logged()
     renamed, aside = _renamed_plots(was, now, logged)
-    outputs = _compare_outputs(was, now, renamed, tolerances)
+    before, after, parts = paired_parts(was.outputs, renamed)
+    aside += parts
+    outputs = _compare_outputs((was, now), before, after, tolerances)
     metrics, parameters, tags = _compare_logged(was, now, logged, tolerances)
     rows = [*outputs, *metrics, *parameters, *tags]
     printed: list[Compared] = []
@@ -222,9 +225,10 @@ def _compare_logged(
     return [*compare_summaries(was.record, now.record, tolerances), gap], parameters, tags
 
 
-def _compare_outputs(was: Left, now: Left, after: Mapping[str, str], tolerances: Tolerances) -> list[Compared]:
-    before = was.outputs
-    gaps = [{path: gap for path, gap in run.gaps.items() if f"{path}/".startswith(OUTPUTS)} for run in (was, now)]
+def _compare_outputs(
+    runs: tuple[Left, Left], before: Mapping[str, str], after: Mapping[str, str], tolerances: Tolerances
+) -> list[Compared]:
+    gaps = [{path: gap for path, gap in run.gaps.items() if f"{path}/".startswith(OUTPUTS)} for run in runs]
     rows = []
     for path in sorted({*before, *after, *gaps[0], *gaps[1]}):
         digests, missing = (before.get(path), after.get(path)), (gaps[0].get(path), gaps[1].get(path))
