@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amltool.errors import UserError
 from amltool.ignore import IgnoreFile, select
 from amltool.ignore.automaton import Automaton, compile_expression, expression, is_cheap
 from amltool.ignore.patterns import LONGEST_PATTERN
+from amltool.ignore.ruler import MOST_PATTERNS, whole_name
 from amltool.limits import Profile
 from tests.ignore_oracle import git_leaves_out
 
@@ -45,6 +47,40 @@ def test_an_automaton_says_what_re_says(core: str, texts: list[str], folders_onl
     for text in texts:
         assert automaton.whole(text) == bool(compile_expression(core + r"\Z").match(text)), text
         assert automaton.above(text, folders_only) == bool(compile_expression(core + tail).match(text)), text
+
+
+pieces = st.lists(st.sampled_from(["a", "ab", "", "\\.", "\\[", "é"]), min_size=2, max_size=6).map("[^/]*".join)
+names = st.lists(st.sampled_from("aab.[é"), min_size=1, max_size=12).map("".join)
+
+
+@given(pieces | st.lists(st.sampled_from(PARTS[:5] + PARTS[8:]), max_size=9).map("".join), st.lists(names, min_size=1))
+@settings(max_examples=300, deadline=None)
+def test_a_name_is_meant_or_not_as_re_says(core: str, texts: list[str]) -> None:
+    is_meant = whole_name(core)
+    for text in texts:
+        assert is_meant(text) == bool(compile_expression(core + r"\Z").match(text)), text
+
+
+def test_a_name_of_many_patterns_is_compared_with_those_alone_that_have_its_letters() -> None:
+    content = "".join(f"*[ab]{number:05}*b*c*\n" for number in range(2000))
+    compared = 0
+
+    class Counted(Automaton):
+        def whole(self, text: str) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().whole(text)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("amltool.ignore.automaton.Automaton", Counted)
+        found = select([f"a{n:05}bc" for n in range(30)], IgnoreFile(".amlignore", content.encode()), Profile.SDK)
+    assert (len(found.excluded), compared) == (30, 30)
+
+
+def test_more_patterns_than_can_be_compared_are_refused() -> None:
+    content = "".join(f"*x{number}*\n" for number in range(MOST_PATTERNS + 1))
+    with pytest.raises(UserError, match="10,001 patterns with wildcards, more than 10,000"):
+        select(["a"], IgnoreFile(".amlignore", content.encode()), Profile.SDK)
 
 
 @pytest.mark.timeout(120)

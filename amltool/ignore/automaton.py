@@ -42,10 +42,15 @@ def compile_expression(text: str) -> re.Pattern[str]:
         return re.compile(text, re.DOTALL)
 
 
+def parts_of(core: str) -> list[str]:
+    """Return what an expression is put together of, in order: letters, sets and places of any length."""
+    return _TOKEN.findall(core)
+
+
 def is_cheap(core: str) -> bool:
     """Return True if ``re`` takes at most quadratic time for it."""
     return core.count("*") + core.count("+") <= MOST_TRIED or (
-        sum(part in _TRIED for part in _TOKEN.findall(core)) <= MOST_TRIED
+        sum(part in _TRIED for part in parts_of(core)) <= MOST_TRIED
     )
 
 
@@ -88,7 +93,7 @@ class Automaton:
         self._steps: list[str] = []
         self._loops: dict[int, str] = {}
         self._skips: list[tuple[int, int]] = []
-        for part in _TOKEN.findall(core):
+        for part in parts_of(core):
             self._add(part)
         self._end = 1 << len(self._steps)
         self._known: dict[str, tuple[int, int]] = {}

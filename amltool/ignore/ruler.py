@@ -3,14 +3,64 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 
 import msgspec
 
-from amltool.ignore.automaton import Expression, compile_expression, expression, is_cheap
+from amltool.errors import UserError
+from amltool.ignore.automaton import Expression, compile_expression, expression, is_cheap, parts_of
 from amltool.ignore.patterns import ANYWHERE, Rule
 
+MOST_PATTERNS = 10_000
+"""Patterns with wildcards in one file: each may have to be compared with each path."""
+MOST_ALTERNATIVES = 200
+"""Patterns that are put together in one expression: with thousands, making that takes longer than it is used."""
 LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^A-Za-z0-9])*", re.DOTALL)
+
+
+STAR = "[^/]*"
+
+
+class Pieces:
+    """A name of literal pieces with any letters between them (``*a*b*.txt``), found one after the other: a pattern of
+    many stars costs no more than its letters."""
+
+    __slots__ = ("_first", "_last", "_least", "_middle")
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self._first, *self._middle, self._last = pieces
+        self._least = sum(map(len, pieces))
+
+    def whole(self, name: str) -> bool:
+        """Return True if the name is these pieces, with anything between two of them."""
+        if len(name) < self._least or not (name.startswith(self._first) and name.endswith(self._last)):
+            return False
+        place, end = len(self._first), len(name) - len(self._last)
+        for piece in self._middle:
+            place = name.find(piece, place, end)
+            if place < 0:
+                return False
+            place += len(piece)
+        return True
+
+
+def whole_name(name: str) -> Callable[[str], bool]:
+    """Return a function that says of a name whether it is one that this expression of a name means."""
+    pieces = name.split(STAR)
+    if len(pieces) > 1 and all(LITERAL.fullmatch(piece) for piece in pieces):
+        return Pieces([_unescape(piece) for piece in pieces]).whole
+    shape, needed = expression(name), longest_text(name)
+    return lambda text: needed in text and shape.whole(text)
+
+
+def longest_text(core: str) -> str:
+    """Return the longest text that stands in whatever the expression matches."""
+    runs, run = [""], ""
+    for part in parts_of(core):
+        run = run + _unescape(part) if LITERAL.fullmatch(part) else ""
+        runs.append(run)
+    return max(runs, key=len)
 
 
 class Names:
@@ -22,9 +72,9 @@ class Names:
         self._literals: dict[str, int] = {}
         self._suffix_ranks: dict[str, int] = {}
         globs: list[tuple[int, str]] = []
-        costly: list[tuple[int, Expression]] = []
+        costly: list[tuple[int, Callable[[str], bool]]] = []
         for rank, name in rules:
-            rest = name.removeprefix("[^/]*") if name != "[^/]+" else ""
+            rest = name.removeprefix(STAR) if name != "[^/]+" else ""
             if LITERAL.fullmatch(name):
                 self._literals[_unescape(name)] = rank
             elif LITERAL.fullmatch(rest):
@@ -32,7 +82,10 @@ class Names:
             elif is_cheap(name):
                 globs.append((rank, name))
             else:
-                costly.append((rank, expression(name)))
+                costly.append((rank, whole_name(name)))
+        if len(globs) > MOST_ALTERNATIVES:
+            costly = sorted([*costly, *((rank, whole_name(name)) for rank, name in globs)], key=itemgetter(0))
+            globs = []
         self._costly = costly[::-1]
         self._suffixes = tuple(self._suffix_ranks)
         self._ranks = [rank for rank, _ in reversed(globs)]
@@ -45,8 +98,8 @@ class Names:
             best = max(best, *(rank for suffix, rank in self._suffix_ranks.items() if name.endswith(suffix)))
         if self._globs is not None and (found := self._globs.match(name)):
             best = max(best, self._ranks[(found.lastindex or 1) - 1])
-        for rank, shape in self._costly:
-            if rank > best and shape.whole(name):
+        for rank, is_meant in self._costly:
+            if rank > best and is_meant(name):
                 return rank
         return best
 
@@ -77,6 +130,12 @@ class Ruler:
         self._known: dict[tuple[int, ...], tuple[Names, Names]] = {}
         for rank, rule in enumerate(rules):
             self._add(rank, rule)
+        wild = sum(not LITERAL.fullmatch(name) for name in self._names)
+        if wild > MOST_PATTERNS:
+            raise UserError(
+                f"The ignore file has {wild:,} patterns with wildcards, more than {MOST_PATTERNS:,}.",
+                "Name folders instead of the files in them.",
+            )
         self._crossing.reverse()
         self._folders = {"": Folder(-1, None, *self._speaking("", -1))}
 
