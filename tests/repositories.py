@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tests.walking import paths_below
+
 
 def git(folder: Path, *arguments: str, input: bytes | None = None) -> str:
     """Run git as a person would, with the test's own configuration."""
@@ -42,8 +44,7 @@ def state_of(folder: Path) -> tuple[str, ...]:
     """All that amltool promises not to touch: HEAD, branches, index, status and files."""
     files = sorted(
         (str(path.relative_to(folder)), path.lstat().st_mtime_ns, path.lstat().st_mode)
-        for path in folder.rglob("*")
-        if ".git" not in path.relative_to(folder).parts
+        for path in paths_below(folder, without=(".git",))
     )
     return (
         git(folder, "rev-parse", "--verify", "HEAD"),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +15,7 @@ import pytest
 from tests.amltool_command import amltool, make_project
 from tests.repositories import git
 from tests.waiting import wait_until
+from tests.walking import contents, files_below
 
 CANARY = "cAnArY/7f3+9!secret value"
 SCRIPT = """
@@ -55,7 +54,7 @@ def everything_written(folder: Path, home: Path) -> bytes:
         capture_output=True,
         check=True,
     ).stdout
-    return objects + b"".join(_readable(_files(folder, home)))
+    return objects + b"".join(contents(files_below(folder, home)))
 
 
 def test_a_secret_is_in_nothing_that_is_written(project: Path, isolated_home: Path) -> None:
@@ -79,25 +78,12 @@ def test_a_secret_is_on_no_command_line_of_ours_and_in_no_journal(project: Path,
         stderr=subprocess.DEVNULL,
     )
     wait_until((isolated_home / "seen").exists)
-    lines = b"".join(_readable(process / "cmdline" for process in Path("/proc").glob("[0-9]*")))
+    lines = b"".join(contents(process / "cmdline" for process in Path("/proc").glob("[0-9]*")))
     assert b"bootstrap" in lines, "the run goes on"
     assert hits(lines) == []
     assert hits(everything_written(project, isolated_home)) == []
     (isolated_home / "hold").unlink()
     assert process.wait(120) == 0
-
-
-def _files(*folders: Path) -> Iterator[Path]:
-    for top in folders:
-        for folder, _, names in os.walk(top):  # what goes meanwhile is passed over
-            yield from (path for path in (Path(folder) / name for name in names) if path.is_file())
-
-
-def _readable(paths: Iterable[Path]) -> Iterator[bytes]:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            if not path.is_symlink():
-                yield path.read_bytes()
 
 
 def test_a_variable_that_is_not_set_is_named_and_nothing_starts(project: Path) -> None:

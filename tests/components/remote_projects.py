@@ -21,6 +21,8 @@ from tests.amltool_command import amltool
 from tests.components.docker_projects import PLAIN, RUN_CONFIGURATION, TOP, compute_file
 from tests.components.ssh_machine import SshMachine
 from tests.repositories import make_repository
+from tests.waiting import wait_until
+from tests.walking import files_below
 
 KINDS = ["remote", "remotedocker"]
 SAMPLED = pytest.mark.parametrize(
@@ -56,7 +58,19 @@ if os.fork() == 0:
 print("deaf", flush=True)
 time.sleep(4711)
 """
-SCRIPTS: dict[str, bytes | str] = {"count.py": COUNT, "deaf.py": DEAF, "once.py": ONCE}
+TOLD = """
+import os, sys, time
+place = os.environ["AZUREML_NATIVE_SHARE_DIRECTORY"] + os.environ["AMLTOOL_RUN_ID"]
+for number in range(10):
+    print("line", number, flush=True)
+while not os.path.exists(place):
+    time.sleep(0.05)
+for number in range(10, 20):
+    print("line", number, flush=True)
+open("outputs/done.txt", "w").write("done")
+"""
+"""Prints ten lines, and ten more when it is told to end, over there: what is done with it meanwhile has its time."""
+SCRIPTS: dict[str, bytes | str] = {"count.py": COUNT, "deaf.py": DEAF, "once.py": ONCE, "told.py": TOLD}
 Files = Mapping[str, bytes | str]
 FORGOTTEN_S = 135.0
 """A login on the other side of a cut link is over by then: its part of amltool waits for 120 s to hear of us."""
@@ -100,6 +114,18 @@ def start(project: Path, *words: str) -> str:
     """Submit and let go; the run's id."""
     said = amltool(project, "submit", *words[:1], "--target", "vm", "--detach", "--", *words[1:]).stderr
     return next(line.split()[1] for line in said.splitlines() if line.startswith("RunId: "))
+
+
+def tell_to_end(machine: SshMachine, run_id: str | None) -> None:
+    """Let a run of ``told.py`` end."""
+    machine.execute(["touch", f"{machine.home}/.azureml/share/local/default/project/{run_id}"])
+
+
+def ends_over_there(machine: SshMachine, run_id: str | None) -> None:
+    """Let a run of ``told.py`` end, and wait until that is written down there."""
+    tell_to_end(machine, run_id)
+    end = f"{machine.home}/.amltool/runs/{run_id}/exit.json"
+    wait_until(lambda: machine.execute(["test", "-e", end])[0] == 0)
 
 
 def record(project: Path, run_id: str) -> dict[str, Any]:
@@ -248,8 +274,9 @@ def left_there(machine: SshMachine, *, with_sessions: bool = True) -> dict[str, 
 def left_here(project: Path) -> list[str]:
     """Processes of the project, Git's locks and half-written files of ours on this machine."""
     ours = project / ".git/amltool"
-    locks = [path for path in (project / ".git").rglob("*.lock") if not path.is_relative_to(ours)]
-    found = [str(path) for path in (*locks, *ours.rglob("*.tmp"), *ours.glob("runs/*/request.json"))]
+    locks = [path for path in files_below(project / ".git") if path.suffix == ".lock" and not path.is_relative_to(ours)]
+    halves = [path for path in files_below(ours) if path.suffix == ".tmp" or path.name == "request.json"]
+    found = [str(path) for path in (*locks, *halves)]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

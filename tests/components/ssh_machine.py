@@ -335,7 +335,8 @@ def _clear_abandoned() -> None:
     api = docker_service.client()
     for container in api.containers(all=True, filters={"label": OWNER}):
         if not mounts.is_alive(int(container["Labels"][OWNER])):
-            api.remove_container(container["Id"], force=True, v=True)
+            with contextlib.suppress(Exception):  # another worker is removing it as well
+                api.remove_container(container["Id"], force=True, v=True)
 
 
 def _key_pair(folder: Path) -> tuple[Path, bytes]:

@@ -20,6 +20,7 @@ from tests.components.remote_projects import (
     KINDS,
     SAMPLED,
     Client,
+    ends_over_there,
     make_of,
     nothing_is_left,
     processes_there,
@@ -29,15 +30,6 @@ from tests.components.remote_projects import (
 from tests.components.ssh_machine import SshMachine
 
 LONG = "import time\nprint('begun', flush=True)\ntime.sleep(4711)\n"
-TOLD = """
-import os, time
-place = os.environ["AZUREML_NATIVE_SHARE_DIRECTORY"] + os.environ["AMLTOOL_RUN_ID"]
-print("begun", flush=True)
-while not os.path.exists(place):
-    time.sleep(0.05)
-open("outputs/done.txt", "w").write("done")
-"""
-"""Ends when it is told to, over there."""
 
 
 @pytest.fixture(params=KINDS)
@@ -48,7 +40,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def project(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A project with the target ``vm`` of each kind."""
-    return make_of(kind, request, tmp_path, {"long.py": LONG, "told.py": TOLD})
+    return make_of(kind, request, tmp_path, {"long.py": LONG})
 
 
 NOTICED_S = 120.0
@@ -59,7 +51,7 @@ def begun(project: Path, script: str) -> str:
     """The id of a run that goes on in the background, and has begun."""
     run_id = start(project, script)
     following = Client(project, "logs", "-f", run_id)
-    following.prints("begun")
+    following.prints("line 9" if script == "told.py" else "begun")
     following.kill()
     return run_id
 
@@ -68,15 +60,6 @@ def shown(project: Path, run_id: str) -> dict[str, Any]:
     """What is shown of it; takes its time where the machine has to be asked."""
     found: dict[str, Any] = json.loads(amltool(project, "show", run_id, "--json").stdout)
     return found
-
-
-def ends_over_there(machine: SshMachine, run_id: str) -> None:
-    """A run of ``told.py`` ends, and writes that down."""
-    machine.execute(["touch", f"{machine.home}/.azureml/share/local/default/project/{run_id}"])
-    until = time.monotonic() + 120
-    while machine.execute(["test", "-e", f"{machine.home}/.amltool/runs/{run_id}/exit.json"])[0]:
-        assert time.monotonic() < until, "it did not end"
-        time.sleep(0.1)
 
 
 def test_a_run_that_ended_by_itself_meanwhile_is_completed_with_all_it_left(

@@ -9,7 +9,6 @@ import gzip
 import io
 import json
 import lzma
-import os
 import subprocess
 import tarfile
 import time
@@ -26,6 +25,7 @@ from tests.amltool_command import amltool
 from tests.components.docker_projects import DockerProjects, artifact, client, show, unfinished
 from tests.environments.wheel_index import serving, wheel, wheel_name
 from tests.repositories import git
+from tests.walking import contents, files_below
 
 SCRIPT = """
 import base64, hashlib, os, sys, time, urllib.parse
@@ -104,12 +104,8 @@ def labels_unpacked(inspected: bytes) -> Iterator[bytes]:
 
 
 def written(folders: Iterable[Path]) -> Iterator[bytes]:
-    for top in folders:
-        for folder, _, names in os.walk(top):  # what is renamed or removed meanwhile is passed over
-            for path in (Path(folder) / name for name in names):
-                with contextlib.suppress(OSError):
-                    if path.is_file() and not path.is_symlink():
-                        yield from unpacked(path.read_bytes())
+    for content in contents(files_below(*folders)):
+        yield from unpacked(content)
 
 
 def git_objects(folder: Path) -> bytes:
@@ -119,9 +115,7 @@ def git_objects(folder: Path) -> bytes:
 
 
 def command_lines() -> Iterator[bytes]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            yield path.read_bytes()
+    yield from contents(process / "cmdline" for process in Path("/proc").glob("[0-9]*"))
 
 
 class Watching:

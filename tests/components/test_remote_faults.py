@@ -17,6 +17,7 @@ from tests.components.remote_projects import (
     FORGOTTEN_S,
     SAMPLED,
     Client,
+    ends_over_there,
     lines,
     make_of,
     nothing_is_left,
@@ -24,6 +25,7 @@ from tests.components.remote_projects import (
     slow_line,
     start,
     submitting,
+    tell_to_end,
     when_at,
 )
 from tests.components.ssh_machine import SshMachine
@@ -76,44 +78,47 @@ def digest(text: str) -> str:
 # the link
 
 
-def check_cut(project: Path, machine: SshMachine, cut_s: float, run_s: float) -> None:
-    """Cut the link of a submit and of a `logs -f` beside it, while a run of so many seconds goes on."""
-    count = round(run_s / 0.25)
-    client = submitting(project, "count.py", str(count), "0.25")
-    client.prints("line 0")
+def check_cut(project: Path, machine: SshMachine, *, cut_s: float, ends_meanwhile: bool) -> None:
+    """Cut the link of a submit and of a `logs -f` beside it for so long at least; the run ends then or after it."""
+    client = submitting(project, "told.py")
+    client.prints("line 9")
     assert client.run_id is not None
     follower = Client(project, "logs", "--follow", client.run_id)
-    follower.prints("line 0")
+    follower.prints("line 9")
     with cut(machine, cut_s) as at:
         assert client.says("is unreachable") - at <= promised(SAID_S)
         assert follower.says("is unreachable") - at <= promised(SAID_S)
+        if ends_meanwhile:
+            ends_over_there(machine, client.run_id)
+    if not ends_meanwhile:
+        assert (client.process.poll(), follower.process.poll()) == (None, None)
+        tell_to_end(machine, client.run_id)
     assert (client.end(), follower.end()) == (0, 0), client.said
     assert "It answers again." in client.said
-    assert client.printed == lines(count)
-    assert follower.printed == lines(count)
-    assert console_digest(project, client.run_id) == digest(lines(count))
+    assert client.printed == lines(20)
+    assert follower.printed == lines(20)
+    assert console_digest(project, client.run_id) == digest(lines(20))
     nothing_is_left(project, machine, cut=True)
 
 
 def test_a_cut_link_is_said_and_nothing_of_the_console_is_lost_or_doubled(
     project: Path, kind: str, ssh_machine: SshMachine
 ) -> None:
-    run_s = {"remote": 15.0, "remotedocker": 5.0}[kind]  # one goes on after the cut, one ends while nobody hears it
-    check_cut(project, ssh_machine, 10.0, run_s)
+    check_cut(project, ssh_machine, cut_s=0.0, ends_meanwhile=kind == "remotedocker")
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("run_s", [50.0, 20.0])
-def test_a_link_that_is_cut_for_40_seconds(project: Path, ssh_machine: SshMachine, run_s: float) -> None:
-    check_cut(project, ssh_machine, 40.0, run_s)
-    if run_s < 40.0:
+@pytest.mark.parametrize("ends_meanwhile", [False, True])
+def test_a_link_that_is_cut_for_40_seconds(project: Path, ssh_machine: SshMachine, *, ends_meanwhile: bool) -> None:
+    check_cut(project, ssh_machine, cut_s=40.0, ends_meanwhile=ends_meanwhile)
+    if ends_meanwhile:
         nothing_is_left(project, ssh_machine, FORGOTTEN_S)
 
 
 def test_a_machine_that_does_not_answer_is_said_soon_and_says_nothing_of_its_runs(
     project: Path, ssh_machine: SshMachine
 ) -> None:
-    run_id = start(project, "count.py", "10", "0.2")
+    run_id = start(project, "told.py")
     with cut(ssh_machine) as at:
         refused = submit(project, "once.py", target="vm")
         refused_s = time.monotonic() - at
@@ -122,6 +127,7 @@ def test_a_machine_that_does_not_answer_is_said_soon_and_says_nothing_of_its_run
     assert f"{ssh_machine.address} is unreachable" in refused.said
     assert refused_s < promised(SAID_S)
     assert [line.split()[2] for line in listed.splitlines() if line.startswith(run_id)] == ["Running"]
+    tell_to_end(ssh_machine, run_id)
     amltool(project, "wait", run_id)
     assert record(project, run_id)["status"] == "Completed"
     nothing_is_left(project, ssh_machine, cut=True)
@@ -198,21 +204,23 @@ def test_a_large_console_over_a_link_of_100_kbit(slow_project: Path, ssh_machine
 
 @pytest.mark.parametrize("whole", [True, False], ids=["with all its connections", "the listener alone"])
 def test_an_sshd_that_is_restarted_is_not_noticed(project: Path, ssh_machine: SshMachine, *, whole: bool) -> None:
-    client = submitting(project, "count.py", "8", "0.25")
-    client.prints("line 0")
+    client = submitting(project, "told.py")
+    client.prints("line 9")
     ssh_machine.restart_sshd(whole=whole)
-    assert (client.end(), client.printed) == (0, lines(8)), client.said
+    tell_to_end(ssh_machine, client.run_id)
+    assert (client.end(), client.printed) == (0, lines(20)), client.said
     nothing_is_left(project, ssh_machine)
 
 
 @SAMPLED
 def test_an_sshd_that_is_away_for_a_while_is_waited_for(project: Path, ssh_machine: SshMachine) -> None:
-    client = submitting(project, "count.py", "40", "0.25")
-    client.prints("line 0")
+    client = submitting(project, "told.py")
+    client.prints("line 9")
     ssh_machine.stop_sshd()
     client.says("is unreachable")
     ssh_machine.start_sshd()
-    assert (client.end(), client.printed) == (0, lines(40)), client.said
+    tell_to_end(ssh_machine, client.run_id)
+    assert (client.end(), client.printed) == (0, lines(20)), client.said
     assert "It answers again." in client.said
     nothing_is_left(project, ssh_machine)
 
@@ -246,12 +254,13 @@ def test_a_docker_that_keeps_its_containers_while_it_is_restarted_loses_nothing(
     ssh_machine.stop_docker()
     ssh_machine.start_docker("--live-restore")
     try:
-        client = submitting(docker_project, "count.py", "24", "0.25")
-        client.prints("line 1")
+        client = submitting(docker_project, "told.py")
+        client.prints("line 9")
         ssh_machine.stop_docker()
         time.sleep(1)
         ssh_machine.start_docker("--live-restore")
-        assert (client.end(), client.printed) == (0, lines(24)), client.said
+        tell_to_end(ssh_machine, client.run_id)
+        assert (client.end(), client.printed) == (0, lines(20)), client.said
         nothing_is_left(docker_project, ssh_machine)
     finally:
         ssh_machine.stop_docker()
