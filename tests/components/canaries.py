@@ -13,9 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, quote_plus
 
+from tests.amltool_command import STARTED_ANEW
 from tests.components.file_keyring import FILE
 from tests.components.ssh_machine import SshMachine
 from tests.repositories import git
+from tests.walking import files_below
 
 LOOK_S = 0.01
 OURS = (b"amltool", b"bootstrap", b"/there/")
@@ -36,12 +38,14 @@ class Canaries:
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Canaries:
+        STARTED_ANEW.add(self)
         self._thread.start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._over.set()
         self._thread.join()
+        STARTED_ANEW.discard(self)
 
     def in_text(self, content: bytes) -> bool:
         return any(form in content for form in self.forms)
@@ -96,13 +100,12 @@ def _forms(secret: str) -> Iterator[bytes]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    found = (file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
-    yield from (file for file in found if file.name != FILE)
+    return (file for file in files_below(folder) if file.name != FILE)
 
 
 def _content(file: Path) -> bytes:
     content = _read(file)
-    if "objects" in file.parts and len(file.name) == 38:
+    if content and "objects" in file.parts and len(file.name) == 38:
         return zlib.decompress(content)
     return content
 
