@@ -11,8 +11,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= .demo
 BIN := $(VENV)/bin
-# Tests wait for processes and services half of their time: twice as many workers as processors keep these busy.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+# Tests wait for processes and services most of their time: three times as many workers as processors keep these busy.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 help: ## Say what there is

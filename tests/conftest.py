@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.components import docker, docker_service, places, reruns, room, tiers
+from tests.components import docker, docker_service, order, places, reruns, room, tiers
 from tests.components import hadoop_cluster as hadoop
 from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by name)
     _private_docker,
@@ -72,8 +72,15 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Mark tests before others choose by their marks, and order those that are left."""
+    _mark(items)
+    yield
+    items[:] = order.long_first(items, int(getattr(config, "workerinput", {}).get("workercount", 1)))
+
+
+def _mark(items: list[pytest.Item]) -> None:
     """The time limit of a test counts its fixtures: the first one that needs an image may have to make it."""
     tiers.mark(items)
     reruns.mark(items)

@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.components import room
+from tests.components import order, room
 
 TOP = Path(__file__).parents[1]
 FIRST_TIER = ("-m", "not torture and not component")
@@ -115,3 +116,23 @@ def test_only_a_test_of_a_service_runs_again_once_within_its_time_and_is_told(tm
     assert "FAILED test_reruns.py::test_a_service_that_hangs_at_last" in done.stdout
     assert "Failed: Timeout (>1.0s)" in done.stdout
     assert "FAILED test_reruns.py::test_the_code_fails_once" in done.stdout
+
+
+class AnyTest:
+    """What the order of tests sees of one."""
+
+    fixturenames = ()
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 6])
+def test_long_modules_come_first_on_different_workers_and_no_test_is_lost(workers: int) -> None:
+    long = list(order.LONG_S)[1:3]
+    tests: list[Any] = [AnyTest(f"tests/{name}") for name in [*(f"a/{n}.py" for n in range(40)), *long, *long]]
+    found = order.long_first(tests, workers)
+    assert sorted(map(id, found)) == sorted(map(id, tests))
+    heads = [found[at * len(tests) // workers] for at in range(workers)]
+    assert {str(head.path) for head in heads} >= {f"tests/{name}" for name in long}
+    assert order.long_first(tests, 1) == tests
