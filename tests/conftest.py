@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.components import docker, docker_service, order, places, reruns, room, tiers
@@ -41,6 +42,10 @@ from tests.components.ssh_machine import (  # noqa: F401 (pytest finds fixtures 
     ssh_machine,
 )
 
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("busy")  # an example may take long because of others; CI has the profile of its name
 IDENTITY = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
 

@@ -90,7 +90,7 @@ def test_a_variable_that_is_not_set_is_named_and_nothing_starts(project: Path) -
     done = amltool(project, "submit", "train.py", "-c", "secret", check=False)
     assert done.returncode == 1
     assert "CANARY_PASSWORD" in done.stderr
-    assert list((project / ".git/amltool/runs").iterdir()) == []
+    assert list((project / ".git/amltool/runs").glob("*")) == []
 
 
 def test_a_plain_password_in_a_compute_is_refused_without_repeating_it(project: Path) -> None:
