@@ -25,6 +25,9 @@ _NOTEBOOK, _SPARK_RUN = "amltool/tracking/notebook.py", "amltool/tracking/spark_
 _MASTER = "spark.master"
 _DEPLOY_MODE = "spark.submit.deployMode"
 _REPOSITORIES = "spark.jars.repositories"
+_REDACTION = "spark.redaction.regex"
+_REDACTED = "(?i)secret|password|token|access[.]?key"
+"""Spark's own: the properties whose values its pages and its logs do not show."""
 SPARK_PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
 """Takes private properties to tracking/spark_run.py; whoever may read a process's variables may read its memory."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -149,6 +152,8 @@ def spark_settings(
         value, hidden = resolve_text(text, environment)
         (private if references_in(text) else configuration)[name] = value
         secrets += hidden
+    if private and _REDACTION not in written:  # "account.key" is none of Spark's own words
+        private[_REDACTION] = "|".join([_REDACTED, *(re.escape(name) for name in private)])
     settled = SparkDependencies(configuration=configuration, repositories=repositories, packages=found.packages)
     return SparkSettings(options=settled.spark_submit_options(), private=private, secrets=secrets)
 

@@ -14,6 +14,7 @@ Where the JVM is killed, that is how the run ended, whatever the script says abo
 import array
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -46,6 +47,7 @@ VERSION = "spark-version"
 """Beside it: the version of the cluster's Spark."""
 DEFAULTS = "spark-defaults.conf"
 PRIVATE = "private.conf"
+_CLASS_PATH = re.compile(rb"Spark Command: .*? -cp ([^:\s]+)")
 END_OF_OPTIONS = "--"
 USAGE = "spark_run.py SPARK_SUBMIT [OPTION ...] -- SCRIPT [ARGUMENT ...]\n"
 NOT_FOUND, NOT_STARTED = 127, 126
@@ -115,7 +117,7 @@ def private_options(spark_submit: str, folder: str) -> "List[str]":
     private = json.loads(os.environ.pop(PROPERTIES_VARIABLE, "{}"))
     if not private:
         return []
-    content = _defaults(with_spark_home(spark_submit)) + "".join(
+    content = _defaults(spark_submit, with_spark_home(spark_submit)) + "".join(
         "%s=%s\n" % (_escaped(name), _escaped(value)) for name, value in sorted(private.items())
     )
     path = os.path.join(folder, PRIVATE)
@@ -124,10 +126,11 @@ def private_options(spark_submit: str, folder: str) -> "List[str]":
     return ["--properties-file", path]
 
 
-def _defaults(environment: "Dict[str, str]") -> str:
+def _defaults(spark_submit: str, environment: "Dict[str, str]") -> str:
     """What Spark would read by itself, ended by a line end."""
     home = environment.get("SPARK_HOME")
     folder = environment.get("SPARK_CONF_DIR") or (home and os.path.join(home, "conf"))
+    folder = folder or _own_folder(spark_submit, environment)
     if not folder:
         return ""
     try:
@@ -135,6 +138,25 @@ def _defaults(environment: "Dict[str, str]") -> str:
             return stream.read() + "\n"
     except OSError:
         return ""
+
+
+def _own_folder(spark_submit: str, environment: "Dict[str, str]") -> str:
+    """The folder of settings that a cluster's own ``spark-submit`` knows by itself: the first of its class path."""
+    try:
+        process = subprocess.Popen(
+            [spark_submit, "--version"],
+            env=dict(environment, SPARK_PRINT_LAUNCH_COMMAND="1"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError:
+        return ""
+    with process.stdout or open(os.devnull, "rb") as said:
+        found = [_CLASS_PATH.match(line) for line in said]
+    process.wait()
+    return next((os.fsdecode(each.group(1)) for each in found if each), "")
 
 
 def remove_private(folder: str) -> None:

@@ -170,7 +170,11 @@ def test_a_secret_of_spark_is_resolved_and_not_on_the_command_line(monkeypatch: 
     found = spark_command(request(framework="PySpark"), {SPARK_FILE: SECRET_FILE})
     assert "canary" not in " ".join(found.command)
     assert "spark.executor.memory=2g" in found.command
-    assert json.loads(found.variables["AMLTOOL_SPARK_PROPERTIES"]) == {
+    private = json.loads(found.variables["AMLTOOL_SPARK_PROPERTIES"])
+    assert private.pop("spark.redaction.regex").endswith(
+        r"|spark\.hadoop\.fs\.azure\.account\.key|spark\.hadoop\.endpoint"
+    )
+    assert private == {
         "spark.hadoop.fs.azure.account.key": "canary-1234",
         "spark.hadoop.endpoint": "https://ada:canary-1234@example.org",
     }
@@ -183,7 +187,8 @@ def test_a_repository_with_a_secret_is_a_private_property(monkeypatch: pytest.Mo
     found = spark_settings(request(framework="PySpark"), SEEN.work, {SPARK_FILE: written}.get)
     assert found.options == DEFAULTS
     assert found.private == {
-        "spark.jars.repositories": "https://u:canary-1234@example.org/maven,https://example.org/other"
+        "spark.jars.repositories": "https://u:canary-1234@example.org/maven,https://example.org/other",
+        "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|spark\.jars\.repositories",
     }
 
 
@@ -191,6 +196,14 @@ def test_a_secret_that_is_not_there_is_said_before_anything_is_built(monkeypatch
     monkeypatch.delenv("ACCOUNT_KEY", raising=False)
     with pytest.raises(UserError, match="ACCOUNT_KEY is not set"):
         check_spark_dependencies(request(framework="PySpark"), {SPARK_FILE: SECRET_FILE}.get)
+
+
+def test_what_spark_redacts_is_the_users_where_they_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "canary-1234")
+    written = b"configuration: {spark.x: '${env:TOKEN}', spark.redaction.regex: mine}"
+    found = spark_settings(request(framework="PySpark"), SEEN.work, {SPARK_FILE: written}.get)
+    assert found.private == {"spark.x": "canary-1234"}
+    assert "spark.redaction.regex=mine" in found.options
 
 
 def test_without_a_secret_there_is_no_private_property() -> None:

@@ -268,6 +268,25 @@ def test_private_properties_are_in_a_file_of_this_user_only(run: Run, work: Path
     assert of_java(content) == {"spark.kept": "yes", **PRIVATE}
 
 
+def test_the_defaults_are_those_of_a_spark_submit_that_knows_its_settings_by_itself(run: Run, work: Path) -> None:
+    says = """
+if sys.argv[1:] == ["--version"]:
+    print("Spark Command: /usr/bin/java -cp own/conf/:/opt/spark/jars/* -Xmx1g org.apache.spark.deploy.SparkSubmit")
+    sys.exit()
+"""
+    (work / "spark-submit").write_text(
+        SPARK_SUBMIT.replace(
+            "import json, os, signal", "import json, os, sys" + says + SHOW_PROPERTIES + "import signal"
+        )
+    )
+    (work / "own/conf").mkdir(parents=True)
+    (work / "own/conf/spark-defaults.conf").write_text("spark.driver.memory 512m\n")
+    done = run("pass", AMLTOOL_SPARK_PROPERTIES='{"spark.x": "1"}', SPARK_CONF_DIR="")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((work / "properties.json").read_text())[0]
+    assert of_java(content) == {"spark.driver.memory": "512m", "spark.x": "1"}
+
+
 def test_a_file_of_private_properties_is_gone_afterwards(run: Run, work: Path) -> None:
     assert run("pass", options=("--fail",), AMLTOOL_SPARK_PROPERTIES='{"spark.x": "canary"}').returncode == 71
     path = Path(json.loads((work / "submitted.json").read_text())[0][1])
