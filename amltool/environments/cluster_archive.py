@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import msgspec
 
 from amltool.configuration.compute import ComputeTarget
 from amltool.environments.base import EnvironmentRequest, KeptEnvironment, Prepared, Progress
+from amltool.environments.cluster_nodes import ClusterNodes
 from amltool.environments.conda import CondaEnvironment
 from amltool.environments.folder import Choice, FolderEnvironment, Kind
 from amltool.environments.interpreter_there import InterpreterThere
@@ -18,24 +21,32 @@ from amltool.environments.recipe import Recipe
 from amltool.environments.spark import without_spark
 from amltool.environments.steps import Steps
 from amltool.environments.venv import UV, VirtualEnvironment
-from amltool.errors import TargetError
+from amltool.environments.wheels import wheels_from_here
+from amltool.errors import TargetError, UserError
 from amltool.hosts.base import Host
 from amltool.layout import CLUSTER_ENVIRONMENTS
 
 ARCHIVE = "environment.tar.gz"
 """In the folder of an environment on the head node."""
 REMOVE_S = 60.0
+TOOLS = "tools"
+PACKERS_NEED = ("setuptools<81",)
+"""Both packers import pkg_resources, which newer ones have not."""
+IMPATIENT = ("install", "--retries", "1", "--timeout", "15")
+"""Seen first where there is no index: the packages of the environment then need not be waited for."""
 _FIX = "See that the head node reaches a package index, or set userManagedEnvironment: true in the .compute."
 
 
 class ClusterArchive:
     """The environment of `conda_dependencies.yml` (or of a lock) as an archive that YARN brings to every node."""
 
-    def __init__(self, compute: ComputeTarget, login: Login) -> None:
+    def __init__(self, compute: ComputeTarget, login: Login, bootstrap: Callable[[], PurePosixPath]) -> None:
+        """``bootstrap`` puts what travels with runs on the head node, and gives the path of one of its files."""
         kinds = (
-            _Archived(VirtualEnvironment(compute), "venv-pack"),
-            _Archived(CondaEnvironment(compute.python_location), "conda-pack"),
+            _ArchivedVenv(compute, ClusterNodes(login, bootstrap)),
+            _ArchivedConda(compute),
         )
+        self._login = login
         self._folder = FolderEnvironment(compute, kinds, login, without_spark)
         self._spark = InterpreterThere("python3", login, compute.spark_submit_location)
 
@@ -55,7 +66,8 @@ class ClusterArchive:
     def remove(self, host: Host, kept: KeptEnvironment) -> None:
         """As `ExecutionEnvironment.remove`; its archive on the cluster's file system goes too."""
         self._folder.remove(host, kept)
-        removed = host.run(["hadoop", "fs", "-rm", "-f", "-skipTrash", str(_remote(kept.key))], timeout_s=REMOVE_S)
+        command = ["hadoop", "fs", "-rm", "-f", "-skipTrash", str(_remote(kept.key))]
+        removed = self._login.seen(host).run(command, timeout_s=REMOVE_S)
         if removed.exit_code:
             raise TargetError(
                 f"{_remote(kept.key)} stays on the cluster's file system (hadoop fs -rm: {removed.exit_code}).",
@@ -70,50 +82,96 @@ class ClusterArchive:
         return msgspec.structs.replace(found, spark_submit=spark or found.spark_submit, archive=archive)
 
 
-class _Archived:
+class _Archived(ABC):
     """A kind of environment whose folder is packed, and sent to the cluster's file system, when it was made."""
 
-    def __init__(self, kind: Kind, packer: str) -> None:
-        self._kind = kind
-        self._packer = packer
+    kind: Kind
+    packer: str
 
     @property
     def source(self) -> LockSource:
-        return self._kind.source
+        return self.kind.source
 
     def choose(self, host: Host, recipe: Recipe) -> Choice | None:
-        found = self._kind.choose(host, recipe)
+        found = self.kind.choose(host, recipe)
         return None if found is None else _for_cluster(found)
 
     def fetch(self, host: Host, recipe: Recipe, steps: Steps) -> Choice:
-        return _for_cluster(self._kind.fetch(host, recipe, steps))
+        return _for_cluster(self.kind.fetch(host, recipe, steps))
 
+    @abstractmethod
     def make(self, steps: Steps, recipe: Recipe, choice: Choice, prefix: PurePosixPath) -> None:
         """As `Kind.make`.
 
         Raises:
             UserError: a step failed: packing it, or sending it to the cluster's file system.
         """
-        self._kind.make(steps, recipe, choice, prefix)
+
+    def variables(self, prefix: PurePosixPath) -> dict[str, str]:
+        return self.kind.variables(prefix)
+
+    def _make_place(self, steps: Steps, python: str, *, uv: bool) -> None:
+        """Make an environment of its own for the packer."""
+        begin = [UV, "venv", "--python", python] if uv else [python, "-m", "venv"]
+        place = str(steps.folder / TOOLS)
+        steps.run(f"Making a place for {self.packer}", [*begin, place], "Look whether that Python is whole.")
+
+    def _install(self, steps: Steps, *, uv: bool) -> None:
+        python = str(steps.folder / TOOLS / "bin/python")
+        install = [UV, "pip", "install", "--python", python] if uv else [python, "-m", "pip", *IMPATIENT]
+        steps.run(f"Installing {self.packer}", [*install, self.packer, *PACKERS_NEED], _FIX)
+
+    def _send(self, steps: Steps, prefix: PurePosixPath) -> None:
+        """Pack the environment and put it on the cluster's file system."""
         archive, remote = prefix.parent / ARCHIVE, _remote(prefix.parent.name)
-        tools = steps.folder / "tools"
-        python, base = str(tools / "bin/python"), choice.python or str(prefix / "bin/python")
-        uv = choice.tool == UV
-        steps.run(
-            f"Installing {self._packer}",
-            [*([UV, "venv", "--python", base] if uv else [base, "-m", "venv"]), str(tools)],
-            _FIX,
-        )
-        install = [UV, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
-        steps.run(f"Installing {self._packer}", [*install, self._packer, "setuptools<81"], _FIX)
-        pack = [str(tools / "bin" / self._packer), "-f", "-q", "-p", str(prefix), "-o", str(archive)]
+        pack = [str(steps.folder / TOOLS / "bin" / self.packer), "-f", "-q", "-p", str(prefix), "-o", str(archive)]
         steps.run("Packing the execution environment", pack, "Remove packages that are installed as editable.")
         steps.run(
             "Sending the execution environment to the cluster's file system", put_command(archive, remote), _SPACE
         )
 
-    def variables(self, prefix: PurePosixPath) -> dict[str, str]:
-        return self._kind.variables(prefix)
+
+class _ArchivedVenv(_Archived):
+    """A venv: its Python is a link to that of the nodes, so they are asked first; its packages are got here where the
+    head node reaches no package index."""
+
+    packer = "venv-pack"
+
+    def __init__(self, compute: ComputeTarget, nodes: ClusterNodes) -> None:
+        self.kind = VirtualEnvironment(compute)
+        self._compute = compute
+        self._nodes = nodes
+
+    def make(self, steps: Steps, recipe: Recipe, choice: Choice, prefix: PurePosixPath) -> None:
+        unasked = self._nodes.check(steps.host, choice)
+        if unasked:
+            steps.say(unasked)
+        uv = choice.tool == UV
+        self._make_place(steps, choice.python, uv=uv)
+        try:
+            self._install(steps, uv=uv)
+        except UserError:
+            steps.say(f"{steps.host.name} reaches no package index: the packages are got here and sent.")
+            tools = (self.packer, *PACKERS_NEED)
+            steps, recipe = wheels_from_here(self._compute, steps, recipe, choice.circumstances[0], tools)
+            self._install(steps, uv=uv)
+        self.kind.make(steps, recipe, choice, prefix)
+        self._send(steps, prefix)
+
+
+class _ArchivedConda(_Archived):
+    """A conda environment, whose own Python travels with it."""
+
+    packer = "conda-pack"
+
+    def __init__(self, compute: ComputeTarget) -> None:
+        self.kind = CondaEnvironment(compute.python_location)
+
+    def make(self, steps: Steps, recipe: Recipe, choice: Choice, prefix: PurePosixPath) -> None:
+        self.kind.make(steps, recipe, choice, prefix)
+        self._make_place(steps, str(prefix / "bin/python"), uv=False)
+        self._install(steps, uv=False)
+        self._send(steps, prefix)
 
 
 _SPACE = "See that the cluster's file system is up, not full, and may be written by you: hadoop fs -ls"

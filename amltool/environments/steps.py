@@ -39,6 +39,19 @@ class Steps:
         self._variables = {**CONSTANT, **variables.variables}
         self._log = log
 
+    def on(self, host: Host, folder: PurePosixPath, variables: dict[str, str], *, more: bool = False) -> Steps:
+        """Steps of the same build on another host or in another folder; with ``more`` the variables are added."""
+        known = {**self._variables, **variables} if more else variables
+        return Steps(host, folder, BuildVariables(known, ()), self._log)
+
+    def say(self, message: str) -> None:
+        """Tell whoever waits for the build."""
+        self._log.progress.say(message)
+
+    def progress(self, what: str, size: int, total: int | None) -> None:
+        """As `Progress.progress`."""
+        self._log.progress.progress(what, size, total)
+
     def run(self, what: str, command: Sequence[str], remedy: str) -> None:
         """Run a command; ``what`` names the step in the sentence about its failure.
 

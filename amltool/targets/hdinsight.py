@@ -68,7 +68,7 @@ def _environment(compute: ComputeTarget, machine: Machine) -> ExecutionEnvironme
         return InterpreterThere(compute.python_location, machine.login, compute.spark_submit_location)
     from amltool.environments.cluster_archive import ClusterArchive
 
-    return ClusterArchive(compute, machine.login)
+    return ClusterArchive(compute, machine.login, lambda: machine.bootstrap)
 
 
 def cluster_command(

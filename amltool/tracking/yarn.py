@@ -97,6 +97,35 @@ class Yarn:
         """
         return dict(self._ask("/ws/v1/cluster/info").get("clusterInfo") or {})
 
+    def application(self, name: str) -> "Application":
+        """One application, as YARN knows it.
+
+        Raises:
+            YarnError: no ResourceManager answers, or it does not know it.
+        """
+        return dict(self._ask("/ws/v1/cluster/apps/" + name).get("app") or {})
+
+    def new_application(self) -> str:
+        """The id for an application that is going to be submitted by `submit`.
+
+        Raises:
+            YarnError: no ResourceManager answers, or it gives none to this user.
+        """
+        said = self._ask("/ws/v1/cluster/apps/new-application" + self._as_user(), b"", "POST")
+        return str(said.get("application-id") or "")
+
+    def submit(self, application: "Dict[str, Any]") -> None:
+        """Submit an application, described as the REST API has it (``ApplicationSubmissionContextInfo``).
+
+        Raises:
+            YarnError: it is not taken.
+        """
+        body = json.dumps(application).encode("ascii")
+        self._ask("/ws/v1/cluster/apps" + self._as_user(), body, "POST")
+
+    def _as_user(self) -> str:
+        return "?user.name=" + urllib.parse.quote(self._user)
+
     def kill(self, name: str) -> None:
         """Kill an application; one that is over is left as it ended.
 
@@ -120,12 +149,12 @@ class Yarn:
             if done.returncode:
                 raise
 
-    def _ask(self, path: str, body: "Optional[bytes]" = None) -> "Dict[str, Any]":
+    def _ask(self, path: str, body: "Optional[bytes]" = None, method: str = "PUT") -> "Dict[str, Any]":
         failed = ""
         for address in list(self._addresses):
             try:
-                content = _fetch(address + path, body)
-                found = json.loads(content.decode("utf-8", "replace"))
+                content = _fetch(address + path, body, method=method)
+                found = json.loads(content.decode("utf-8", "replace")) if content or body is None else {}
             except ValueError:
                 failed = "%s is no active ResourceManager" % address
             except YarnError as error:
@@ -185,12 +214,12 @@ def _size_of(place: str, name: str) -> int:
     return 0
 
 
-def _fetch(url: str, body: "Optional[bytes]" = None, accept: str = "*/*") -> bytes:
+def _fetch(url: str, body: "Optional[bytes]" = None, accept: str = "*/*", method: str = "PUT") -> bytes:
+    """The answer to a GET, or with a body to another ``method``."""
     headers = {"Accept": accept}
     if body is not None:
         headers["Content-Type"] = "application/json"
-    method = "GET" if body is None else "PUT"
-    request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 - http(s) only
+    request = urllib.request.Request(url, data=body, headers=headers, method="GET" if body is None else method)  # noqa: S310 - http(s) only
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a cluster's own addresses need no proxy
     try:
         with opener.open(request, timeout=ANSWER_S) as answer:

@@ -63,7 +63,9 @@ def serving(wheels: Mapping[str, bytes], password: str | None = None) -> Iterato
             name = self.path.strip("/").rpartition("/")[2]
             if name in wheels:
                 return self._answer(200, wheels[name], "application/zip")
-            links = [f'<a href="/files/{one}">{one}</a>' for one in wheels if one.startswith(f"{name}-")]
+            links = [
+                f'<a href="/files/{one}">{one}</a>' for one in wheels if one.replace("_", "-").startswith(f"{name}-")
+            ]
             return self._answer(200 if links else 404, "\n".join(links).encode())
 
         def do_HEAD(self) -> None:
