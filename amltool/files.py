@@ -158,7 +158,12 @@ def safe_text(name: str) -> str:
 
 
 def no_space(error: OSError, place: Path | str) -> UserError:
-    """The sentence for a disk that is full or a folder that cannot be written."""
+    """The sentence for a disk that is full, or a folder that cannot be written or is gone."""
+    if error.errno == errno.ENOENT:
+        return UserError(
+            f"{place} was removed or moved meanwhile: {error.strerror}.",
+            "Put it back where it was, then run the same command again.",
+        )
     return UserError(
         f"Cannot write {place}: {error.strerror or error}.",
         "Free some space or change the permissions, then run the same command again: nothing was lost.",

@@ -169,9 +169,10 @@ class Git:
     ) -> subprocess.Popen[bytes]:
         """Start git without waiting, so that several can work at once; collect with ``communicate``."""
         options = OWN_INDEX if environment and "GIT_INDEX_FILE" in environment else ()
+        folder, where = self._place()
         return subprocess.Popen(
-            ["git", *self._options, *options, *arguments],
-            cwd=self.top,
+            ["git", *where, *options, *arguments],
+            cwd=folder,
             env=scrubbed_environment(environment),
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
@@ -208,10 +209,18 @@ class Git:
             self._reader = ObjectReader(self._start_reader(None))
         return self._reader
 
+    def _place(self) -> tuple[Path, tuple[str, ...]]:
+        """Where Git is started, and what it is told of that: a linked work tree may be removed while a run of it goes
+        on, and the run is recorded in the repository it belonged to."""
+        if self.top.is_dir():
+            return self.top, self._options
+        return self.common_dir, (f"--git-dir={self.common_dir}",)
+
     def _start_reader(self, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+        folder, where = self._place()
         return subprocess.Popen(
-            ["git", *self._options, "cat-file", "--batch"],
-            cwd=self.top,
+            ["git", *where, "cat-file", "--batch"],
+            cwd=folder,
             env=scrubbed_environment(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

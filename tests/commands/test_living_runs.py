@@ -210,3 +210,19 @@ def test_arguments_reach_the_script_byte_for_byte(tmp_path: Path) -> None:
     assert (tmp_path / "outputs/a").read_bytes() == b"\0".join(map(os.fsencode, arguments))
     assert record["arguments"][1:4] == ["a b", "new\nline", "ü"]
     assert json.loads(amltool(folder, "rerun", "@", "--json").stdout)["verdict"] == "reproduced"
+
+
+def test_a_work_tree_that_is_removed_meanwhile_takes_no_run_with_it(slow: Path, tmp_path: Path, hold: Path) -> None:
+    git(slow, "worktree", "add", "-q", str(tmp_path / "linked"), "-b", "side")
+    process = client(tmp_path / "linked", "submit", "held.py", "--target", "local", "--", str(hold))
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"line 0\n"
+
+    git(slow, "worktree", "remove", "--force", str(tmp_path / "linked"))
+    git(slow, "branch", "-q", "-D", "side")
+    hold.unlink()
+
+    said = process.communicate(timeout=240)[1].decode()
+    assert process.returncode == 0, said
+    [run] = json.loads(amltool(slow, "runs", "--json").stdout)
+    assert run["status"] == "Completed"

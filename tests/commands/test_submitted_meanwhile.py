@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -86,3 +87,30 @@ def test_the_container_of_a_run_that_began_while_they_were_listed_is_none_that_w
     assert _left_behind(cast(Opened, opened), cast(Target, target)) == []
     hold.unlink()
     amltool(project, "wait", "@")
+
+
+def test_whoever_cleans_the_store_again_and_again_beside_runs_takes_nothing_of_theirs(
+    project: Path, tmp_path: Path
+) -> None:
+    written = project / "written.py"
+    written.write_text("import sys\nopen('outputs/model', 'w').write(sys.argv[1])\n")
+    is_over, told = threading.Event(), list[str]()
+
+    def clean() -> None:
+        while not is_over.is_set():
+            done = amltool(project, "clean", "--store", "--yes", check=False)
+            told.append(done.stdout + done.stderr)
+
+    cleaner = threading.Thread(target=clean)
+    cleaner.start()
+    try:
+        runs = {text: submit(project, "written.py", arguments=(text,)) for text in ("first", "second", "third")}
+    finally:
+        is_over.set()
+        cleaner.join()
+    assert told
+    assert not [each for each in told if "bug of its own" in each]
+    for text, record in runs.items():
+        assert record["status"] == "Completed", record
+        amltool(project, "outputs", record["run_id"], "--download", str(tmp_path / text))
+        assert (tmp_path / text / "outputs" / "model").read_text() == text
