@@ -69,7 +69,7 @@ def begin(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
         variables=record.environment_variables or {},
         timeout_s=options.timeout_s or (record.settings.timeout_s if record.settings else None),
         settings=record.settings,
-        compute=record.compute,
+        compute=record.compute if options.target in (None, record.target) else {},
         tracked=True,
         prepare=True,
         lock=lock_content(opened, original),

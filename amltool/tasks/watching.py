@@ -33,6 +33,7 @@ class TerminalWatcher:
     def __init__(self, run_id: str | None = None, *, json: bool = False) -> None:
         self._json = json
         self._run_id = run_id
+        self._is_titled = False
         self._began = 0.0
         self._done = 0
         self._what = ""
@@ -41,7 +42,8 @@ class TerminalWatcher:
 
     def status(self, status: RunStatus) -> None:
         self.close()
-        if status.value == "Running":
+        if status.value == "Running" and not self._is_titled:  # on a cluster a run waits after it was begun
+            self._is_titled = True
             self.say(f"{TITLE}\n{'=' * len(TITLE)}")
 
     def console(self, content: bytes) -> None:

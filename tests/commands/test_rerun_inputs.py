@@ -74,6 +74,16 @@ def test_another_setting_of_the_target_is_said_before_and_named_as_a_cause(proje
     assert "maxConcurrentRuns" in compared
 
 
+def test_a_rerun_on_another_target_is_not_told_what_its_compute_says_otherwise(project: Path) -> None:
+    amltool(project, "submit", "train.py")
+    compute = project / "aml_config" / "local.compute"
+    compute.with_name("other.compute").write_text(compute.read_text() + "maxConcurrentRuns: 3\n")
+
+    done = amltool(project, "rerun", "--target", "other", "--json")
+
+    assert "is used as it is now" not in done.stderr
+
+
 @pytest.mark.parametrize("options", [(), ("--detach",)])
 def test_a_submit_whose_secret_is_not_there_is_refused_before_it_names_a_run(
     project: Path, options: tuple[str, ...]
