@@ -358,7 +358,7 @@ class TestOthers:
 
 def test_a_fault_of_ours_is_said_as_such_and_leaves_with_3(repository: Path) -> None:
     program = "from amltool.hooks import checks\nchecks.CHECKS['limits'] = lambda *given: 1 / 0\nchecks.limits()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(repository.parent)}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=repository, env=environment, capture_output=True, text=True
     )

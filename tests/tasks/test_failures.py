@@ -104,7 +104,8 @@ def test_a_git_that_fails_is_a_sentence_and_no_bug(exit_code: int, said: bytes) 
     assert "git fsck" in str(caught.value.message)
 
 
-def test_a_git_that_does_not_understand_us_is_our_bug() -> None:
+def test_a_git_that_does_not_understand_us_is_our_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(Exit) as caught, door():
         raise GitError(("status", "--no-such-option"), 129, b"usage: git status")
 
