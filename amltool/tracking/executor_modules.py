@@ -6,7 +6,8 @@ driver's.
 """
 
 import os
-from importlib.util import find_spec
+import sys
+from importlib.machinery import PathFinder
 
 from .cluster_driver import PROJECT, pack
 
@@ -31,10 +32,11 @@ def pack_for_executors(work: str, folder: str) -> "List[str]":
 
 
 def _is_real(name: str) -> bool:
-    """Return True if the environment has the package itself: it must win over what travels."""
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError):
-        return False
+    """Return True if the environment has the package itself: it must win over what travels.
+
+    What PYTHONPATH adds on this machine does not count: executors do not have it.
+    """
+    added = {os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    spec = PathFinder.find_spec(name, [entry for entry in sys.path if os.path.abspath(entry) not in added])
     places = list(spec.submodule_search_locations or []) if spec else []
     return any(os.path.dirname(os.path.abspath(place)) != _PATH for place in places)

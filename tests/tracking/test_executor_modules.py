@@ -17,6 +17,7 @@ HELPER = (
 PACK = """
 import sys
 sys.path.insert(0, sys.argv[1])
+sys.path += sys.argv[4:]
 from amltool.tracking.executor_modules import pack_for_executors
 print("\\n".join(pack_for_executors(sys.argv[2], sys.argv[3])))
 """
@@ -40,13 +41,13 @@ def _python(*words: str, path: str = "") -> str:
     return done.stdout
 
 
-def _packed(library: Path, folder: Path, path: str = "") -> list[str]:
+def _packed(library: Path, folder: Path, *more: str, path: str = "") -> list[str]:
     (folder / "work/outputs").mkdir(parents=True)
     (folder / "work/parts").mkdir()
     (folder / "work/parts/helper.py").write_text(HELPER)
     (folder / "work/outputs/result.py").write_text("")
     (folder / "zips").mkdir()
-    return _python("-c", PACK, str(library), str(folder / "work"), str(folder / "zips"), path=path).split()
+    return _python("-c", PACK, str(library), str(folder / "work"), str(folder / "zips"), *more, path=path).split()
 
 
 def test_an_executor_imports_a_module_that_uses_tracking(library: Path, tmp_path: Path) -> None:
@@ -65,3 +66,12 @@ def test_a_real_package_of_the_environment_wins(library: Path, tmp_path: Path) -
     listed = _python("-m", "zipfile", "-l", zips[1])
     assert "amltool/tracking/__init__.py" in listed
     assert "azureml" not in listed
+
+
+def test_what_the_drivers_pythonpath_adds_is_no_package_of_the_executors(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "real/azureml").mkdir(parents=True)
+    (tmp_path / "real/azureml/__init__.py").write_text("")
+
+    zips = _packed(library, tmp_path, path=str(tmp_path / "real"))
+
+    assert "azureml/logging.py" in _python("-m", "zipfile", "-l", zips[1])
