@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invoke.context import Context
 
 from amltool.tasks.arguments import task
 from amltool.tasks.failures import ExitCode, Outcome
 from amltool.tasks.running import JSON_HELP
 from amltool.tasks.watching import TerminalWatcher, print_json
+
+if TYPE_CHECKING:
+    from amltool.commands.opening import Opened
 
 
 @task(help={"json": JSON_HELP})
@@ -113,11 +118,13 @@ def doctor(context: Context, *, json: bool = False) -> Outcome:
 
 
 @task(
-    short={"target": "t", "run_configuration": "c"},
+    short={"target": "t", "run_configuration": "c", "yes": "y"},
     help={
         "target": "compute target, or the run configuration of that name",
         "run_configuration": "run configuration (aml_config/NAME.runconfig)",
         "check": "only say whether it is prepared; exit 1 when not",
+        "script_action": "first run this shell script on the head node of a cluster; it is shown, and asked about",
+        "yes": "run the script action without a question",
         "json": JSON_HELP,
     },
 )
@@ -127,19 +134,48 @@ def prepare(
     target: str | None = None,
     run_configuration: str | None = None,
     check: bool = False,
+    script_action: str | None = None,
+    yes: bool = False,
     json: bool = False,
 ) -> Outcome:
     """Build the execution environment of a compute target now."""
     from amltool.commands.opening import open_project
     from amltool.commands.preparing import prepare as build
 
+    opened = open_project()
     watcher = TerminalWatcher(json=json)
     try:
-        report = build(open_project(), target, run_configuration, None if check else watcher)
+        if script_action is not None:
+            _run_script_action(opened, (target, run_configuration, script_action), watcher, check=check, yes=yes)
+        report = build(opened, target, run_configuration, None if check else watcher)
     finally:
         watcher.close()
     print_json(report) if json else print(report.message)
     return Outcome(ExitCode.DONE if report.ready else ExitCode.MISTAKE)
+
+
+def _run_script_action(
+    opened: Opened, wanted: tuple[str | None, str | None, str], watcher: TerminalWatcher, *, check: bool, yes: bool
+) -> None:
+    from amltool.commands.script_actions import find_script_action, run_script_action
+    from amltool.errors import UserError
+    from amltool.tasks.connecting import TerminalQuestions
+
+    if check:
+        raise UserError("A script action is run, and --check only looks.", "Leave one of them out.")
+    action = find_script_action(opened, *wanted)
+    watcher.say(f"{action.file}:\n{action.text.rstrip()}\n")
+    if not yes:
+        questions = TerminalQuestions()
+        if not questions.can_ask:
+            raise UserError(
+                f"Nobody can be asked here whether {action.file} may run on {action.host.name}.",
+                "Add --yes when it may.",
+            )
+        if not questions.agrees(action.question):
+            raise UserError(f"{action.file} was not run, and nothing was prepared.", "Leave --script-action out.")
+    run_script_action(action, watcher)
+    watcher.say(action.on_all_nodes)
 
 
 @task(
