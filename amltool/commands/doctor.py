@@ -14,6 +14,7 @@ import amltool
 from amltool.commands.opening import open_project
 from amltool.errors import UserError
 from amltool.git.command import Git
+from amltool.git.trees import borrowed
 
 if TYPE_CHECKING:
     from amltool.commands.opening import Opened
@@ -66,6 +67,7 @@ def _project(folder: Path) -> list[Finding]:
         findings += _targets(opened)
         findings += _places(opened)
     findings.append(_writable("journal and store", git.layout.folder))
+    findings += [Finding("objects", "warning", sentence) for sentence in borrowed(git)]
     return findings
 
 

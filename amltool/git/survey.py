@@ -17,7 +17,7 @@ from amltool.git.large_files import Pointer
 from amltool.git.listing import LINK, MISSING, SUBMODULE, Beside, Listing, file_sizes, list_index, read_file, sizes_of
 from amltool.git.notices import named, notice, refusals, unclean
 from amltool.git.submodules import Submodule, checked_out
-from amltool.git.trees import list_tree
+from amltool.git.trees import borrowed, list_tree
 from amltool.ignore import IGNORE_FILES, IgnoreFile
 from amltool.limits import Problem, Profile
 from amltool.snapshot import LINK_MODE, SUBMODULE_MODE, SnapshotFile
@@ -245,7 +245,7 @@ def _survey(
         contents=contents,
         profile=profile,
         notices=tuple(notices),
-        notes=tuple(_notes(hidden, contents)),
+        notes=(*_notes(hidden, contents), *(borrowed(git) if on_disk else ())),
     )
 
 

@@ -7,6 +7,7 @@ import os
 from amltool.errors import UserError
 from amltool.git.command import Git
 from amltool.git.listing import EMPTY_TREES, sizes_of
+from amltool.limits import shell_word
 from amltool.snapshot import SUBMODULE_MODE, SnapshotFile
 
 
@@ -67,12 +68,28 @@ def _how_to_fetch(git: Git, commit: str) -> str:
     if is_partial(git):
         fetch = f"git diff --shortstat {EMPTY_TREES[len(commit)]} {commit[:12]}"
         return f"This is a partial clone. Fetch what is missing: {fetch}"
-    if (git.common_dir / "objects" / "info" / "alternates").is_file():
+    if _borrows(git):
         return (
             "It borrows objects from the folders that objects/info/alternates in its Git folder names: bring them "
             "back, or clone anew."
         )
     return "Fetch it: git fetch --refetch"
+
+
+def _borrows(git: Git) -> bool:
+    return (git.common_dir / "objects" / "info" / "alternates").is_file()
+
+
+def borrowed(git: Git) -> list[str]:
+    """Return the sentence for a clone (``--shared``, ``--reference``) whose objects lie in another repository."""
+    if not _borrows(git):
+        return []
+    place = shell_word(str(git.common_dir / "objects" / "info" / "alternates"))
+    said = (
+        "This clone borrows objects from another repository (objects/info/alternates), whose git gc does not know what "
+        "runs of this clone need. To have them here:"
+    )
+    return [f"{said} git repack -a -d && rm {place}"]
 
 
 def commit_named(git: Git, revision: str) -> str:

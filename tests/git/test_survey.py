@@ -122,6 +122,15 @@ class TestPartialAndShallowClones:
         with pytest.raises(UserError, match="not whole in this clone"):
             survey(git_folder, "", ".", Profile.SDK, git_folder.head)
 
+    def test_a_clone_that_borrows_objects_is_told_how_to_have_them(self, repository: Path, tmp_path: Path) -> None:
+        git(tmp_path, "clone", "-q", "--shared", str(repository), "clone")
+        clone = tmp_path / "clone"
+        [note] = look(clone).notes
+        subprocess.run(note.partition("To have them here: ")[2], shell=True, cwd=clone, check=True)
+        shutil.rmtree(repository)
+        assert placed(clone) == PROJECT
+        assert look(clone).notes == ()
+
 
 class TestHiddenChanges:
     def test_a_sparse_checkout_takes_what_is_committed(self, repository: Path) -> None:
