@@ -11,12 +11,11 @@ import contextlib
 import io
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from multiprocessing import reduction, util
+from multiprocessing import reduction
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -65,12 +64,6 @@ def run(
     for each in doing:
         each.join(timeout_s)
     return subprocess.CompletedProcess(["amltool", *words], process.exitcode, said[1], said[2])
-
-
-def close() -> None:
-    """Remove the folder of the process that all were forked from: a worker of pytest-xdist leaves without doing it."""
-    if _began_with:
-        shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
 
 
 class _Stream:

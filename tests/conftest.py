@@ -11,7 +11,6 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests import amltool_process
 from tests.components import docker, docker_service, order, places, reruns, room, tiers
 from tests.components import hadoop_cluster as hadoop
 from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by name)
@@ -137,7 +136,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    amltool_process.close()
     if not hasattr(config, "workerinput"):  # the workers of pytest-xdist are told apart by it
         hadoop.stop_started()
         docker_service.stop_started()

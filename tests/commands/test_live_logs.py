@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAIN = """
 import os, time
 os.makedirs("logs/tb")
-for number in range(1, 1000):
+for number in range(1, 10_000):
     for name in ("train.log", "tb/events"):
         with open("logs/" + name, "a") as stream:
             stream.write("step %d\\n" % number)
-    if os.path.exists("outputs/stop") or number == 600:
+    if os.path.exists("outputs/stop") or number == 6000:
         break
     if number == 3:
         open("outputs/model", "w").write("model")

@@ -14,7 +14,7 @@ import json, os, sys
 os.chdir("..")
 exec(sys.argv[1])
 """
-END = "import time; open('x', 'w').write({!r}); os.rename('x', 'exit.json'); time.sleep(1)"
+END = "import time; open('x', 'w').write({!r}); os.rename('x', 'exit.json'); time.sleep(60)"
 FORGED = '{"exit_code":300,"started":"x","ended":"\\u001b]0;owned","peak_memory":-1,"reason":"\\u001b[2J"}'
 SPARSE = "f = open('x', 'wb'); f.truncate(1 << 40); os.rename('x', {!r})"
 LIES = {
