@@ -137,7 +137,7 @@ def test_where_spark_does_not_come_to_the_script_its_own_exit_code_counts(run: R
 
 
 def test_a_killed_jvm_is_how_the_run_ended(run: Run) -> None:
-    script = "import os, time; parent = os.getppid(); open('started', 'w').close(); time.sleep(60)"
+    script = "import os, time; parent = os.getppid(); open('started', 'w').close(); time.sleep(1)"
     assert run(script, options=("--die",)).returncode == -signal.SIGKILL
 
 
