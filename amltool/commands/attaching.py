@@ -91,6 +91,8 @@ def attach(opened: Opened, wanted: Attachment, questions: Questions) -> Attached
     _check_options(wanted)
     _check_terminal(wanted, questions)
     compute = _compute_of(wanted)
+    for warning in compute.warnings:
+        questions.say(warning.partition(": ")[2])
     settings = ssh_settings(compute)
     if compute.username is None:
         compute = msgspec.structs.replace(compute, username=login_name(settings))

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 CHECK_S = 13.0
 """For all targets together: a network that swallows everything is told within 15 s (RELIABILITY)."""
+CLUSTER_S = 60.0
+"""For all clusters that let us in: several Java machines start there, and a NameNode may not answer."""
 ANSWER_S = 10.0
 LITTLE = 1 << 30
 """Bytes: less room than this is a warning, as `doctor` has it."""
 SILENT = "It did not answer within {:g} seconds."
+CLUSTER_SILENT = "Its head node lets you in, and did not say within {:g} seconds what the cluster has."
+WHEN_CLUSTER_SILENT = "See that its NameNode and ResourceManager run, and that the head node is not overloaded."
 WHEN_SILENT = "Look at the network and whether the machine is up; runs there are not touched by this."
 _MACHINE = """
 import os, subprocess, sys, time
@@ -138,6 +142,7 @@ class _Look:
         self._run_configurations = run_configurations
         self._found = CheckedTarget(name, None, None, TargetState.UNREACHABLE, SILENT.format(CHECK_S), WHEN_SILENT)
         self._failed: BaseException | None = None
+        self._is_in_cluster = False
         # a daemon: one that still waits must not keep the command from ending
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -147,6 +152,8 @@ class _Look:
     def result(self, until: float) -> CheckedTarget:
         """What was found by then (`time.monotonic`)."""
         self._thread.join(max(0.0, until - time.monotonic()))
+        if self._is_in_cluster:
+            self._thread.join(max(0.0, until + CLUSTER_S - CHECK_S - time.monotonic()))
         if self._failed is not None:
             raise self._failed
         return replace(self._found, run_configurations=self._run_configurations)
@@ -156,18 +163,24 @@ class _Look:
         try:
             (compute,) = read_computes(self._opened.project.root, name)
             self._found = _row(compute, TargetState.UNREACHABLE, self._found.message, self._found.remedy)
-            self._found = _checked(compute, self._opened.git.top)
+            self._found = _checked(compute, self._opened.git.top, lambda: self._came_in(compute))
         except UserError as error:  # its .compute cannot be read
             self._found = CheckedTarget(name, None, None, TargetState.ERROR, error.what, error.remedy)
         except BaseException as error:  # it is raised where somebody sees it
             self._failed = error
 
+    def _came_in(self, compute: ComputeTarget) -> None:
+        """Wait longer for a cluster that answered over SSH, and say which part of it is silent."""
+        if compute.type.value == "cluster":
+            self._found = _row(compute, TargetState.UNREACHABLE, CLUSTER_SILENT.format(CLUSTER_S), WHEN_CLUSTER_SILENT)
+            self._is_in_cluster = True
 
-def _checked(compute: ComputeTarget, top: Path) -> CheckedTarget:
-    return _over_ssh(compute) if compute.over_ssh else _here(compute, top)
+
+def _checked(compute: ComputeTarget, top: Path, came_in: Callable[[], None]) -> CheckedTarget:
+    return _over_ssh(compute, came_in) if compute.over_ssh else _here(compute, top)
 
 
-def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
+def _over_ssh(compute: ComputeTarget, came_in: Callable[[], None]) -> CheckedTarget:
     from amltool.hosts.ssh import SshHost
     from amltool.hosts.ssh_failures import ClosedKeyError
     from amltool.targets.over_ssh import ssh_settings
@@ -181,6 +194,7 @@ def _over_ssh(compute: ComputeTarget) -> CheckedTarget:
         return _row(compute, TargetState.WARNING, f"Not looked at. {error.what}", error.remedy)
     except UserError as error:
         return _row(compute, TargetState.ERROR, error.what, error.remedy)
+    came_in()
     with closing(host):
         try:
             free, git, clock_s = _machine(host)

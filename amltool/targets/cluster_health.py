@@ -13,6 +13,7 @@ from amltool.targets.library import install_library
 ANSWER_S = 120.0
 KERBEROS = "kerberos"
 PROGRAM = "cluster_facts.py"
+SAFE_MODE_REMEDY = "Wait until HDFS has left it, or have it left: hdfs dfsadmin -safemode leave"
 
 
 class ClusterFacts(msgspec.Struct, frozen=True):
@@ -26,6 +27,10 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     spark: str | None = None
     yarn: str | None = None
     yarn_state: str = ""
+    home_state: str = "ok"
+    home_said: str = ""
+    safe_mode: bool = False
+    is_full: bool = False
 
     def __str__(self) -> str:
         return f"Spark {self.spark}, YARN {self.yarn}, Python {self.python}, {self.file_system}"
@@ -68,11 +73,38 @@ def _check(found: ClusterFacts, compute: ComputeTarget, host: Host) -> None:
             f"There is no Hadoop client on {host.name}: no hadoop on the PATH, or no fs.defaultFS in its settings.",
             "Log in to a head or edge node of the cluster.",
         )
+    if found.home_state == "java":
+        raise UserError(
+            f"There is no Java on {host.name}: {found.home_said}.",
+            "Log in to a head or edge node that has Spark, or set JAVA_HOME there for all logins.",
+        )
     if not found.python:
         raise UserError(
             f"There is no {compute.python_location} on {host.name}.", "Set pythonLocation in the .compute to one there."
         )
+    _check_file_system(found, host)
     if found.yarn is None:
         raise TargetError(
             f"YARN does not answer on {host.name}: {found.yarn_state}.", "See that its ResourceManager runs."
         )
+
+
+def _check_file_system(found: ClusterFacts, host: Host) -> None:
+    system = found.file_system
+    if found.safe_mode:
+        raise UserError(f"{system} is in safe mode: nothing can be written there.", SAFE_MODE_REMEDY)
+    if found.home_state == "silent":
+        raise TargetError(
+            f"{system} does not answer on {host.name}: {found.home_said}.", "See that its NameNode (or storage) is up."
+        )
+    if found.home_state == "missing":
+        raise UserError(
+            f"You have no home folder on {system}.",
+            "Have it made by the user hdfs: hdfs dfs -mkdir -p /user/NAME && hdfs dfs -chown NAME /user/NAME",
+        )
+    if found.home_state == "closed":
+        raise UserError(
+            f"You may not write to your home folder on {system}.", "Have its owner or permissions changed there."
+        )
+    if found.is_full:
+        raise UserError(f"Your quota on {system} is used up.", "Make room there, or have the quota raised.")

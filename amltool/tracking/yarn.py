@@ -28,7 +28,7 @@ OVER = frozenset(["FINISHED", "FAILED", "KILLED"])
 WAITING = frozenset(["NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED"])
 """States of an application that has no container yet."""
 CONFIGURATION = "/etc/hadoop/conf"
-FILES = ("core-site.xml", "yarn-site.xml")
+FILES = ("core-site.xml", "hdfs-site.xml", "yarn-site.xml")
 _NAME = re.compile(r"application_[0-9]+_[0-9]+")
 _LENGTH = re.compile(rb"\nLogLength:([0-9]+)\n")
 CONTENTS, END = b"\nLogContents:\n", b"\nEnd of LogType:"
@@ -75,7 +75,8 @@ class Yarn:
         settings = configuration(environment)
         self._addresses = addresses(settings)
         self._user = environment.get("HADOOP_USER_NAME") or environment.get("USER") or pwd.getpwuid(os.getuid()).pw_name
-        self.home = "%s/user/%s" % (settings.get("fs.defaultFS", "").rstrip("/"), self._user)
+        self.folder = "/user/" + self._user
+        self.home = settings.get("fs.defaultFS", "").rstrip("/") + self.folder
         """The user's home folder on the default file system, as an address."""
 
     def applications(self, tag: str) -> "List[Application]":
@@ -165,6 +166,23 @@ class Yarn:
                     self._addresses.insert(0, address)
                     return found
         raise YarnError(failed or "no ResourceManager is named in the settings of Hadoop")
+
+
+def of_namenode(settings: "Mapping[str, str]", path: str) -> "Dict[str, Any]":
+    """Ask the NameNode of the default file system over its web address.
+
+    Raises:
+        YarnError: it does not answer (or has its web address elsewhere).
+        ValueError: it does not answer in JSON.
+    """
+    host = urllib.parse.urlsplit(settings.get("fs.defaultFS", "")).hostname or "localhost"
+    address = settings.get("dfs.namenode.http-address", "%s:9870" % host)
+    user = os.environ.get("HADOOP_USER_NAME") or pwd.getpwuid(os.getuid()).pw_name
+    content = _fetch(
+        "http://%s%s%suser.name=%s" % (address, path, "&" if "?" in path else "?", urllib.parse.quote(user))
+    )
+    found = json.loads(content.decode("utf-8", "replace"))
+    return found if isinstance(found, dict) else {}
 
 
 def am_container(application: "Application") -> "Optional[Tuple[str, str]]":
