@@ -280,6 +280,12 @@ def cluster_tag(run_id: str) -> str:
     return "amltool-" + re.sub(r"[^A-Za-z0-9_.-]", "-", run_id).lower()
 
 
+def run_of_tag(tag: str) -> str:
+    """The id of the run whose tag it is; empty where it is none of ours."""
+    found = re.fullmatch(r"amltool-([0-9]{8})t([0-9]{6}-[0-9a-f]+-[a-z0-9]+)", tag)
+    return f"{found[1]}T{found[2]}" if found else ""
+
+
 def container_name(run_id: str) -> str:
     """The name of a run's container: one run has one."""
     return f"amltool-{run_id}"

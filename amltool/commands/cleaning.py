@@ -14,7 +14,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from amltool.commands.artifacts import artifacts_of
-from amltool.commands.cleaning_host import KEPT_SNAPSHOTS, LIBRARY, RUN_FOLDER, SET_ASIDE, OnHost, remove_from
+from amltool.commands.cleaning_host import (
+    KEPT_SNAPSHOTS,
+    LIBRARY,
+    RUN_FOLDER,
+    SET_ASIDE,
+    OnHost,
+    is_recorded,
+    remove_from,
+)
 from amltool.commands.driving import prepare_drive
 from amltool.commands.opening import Opened, read_computes, survey_computes
 from amltool.environments.base import KeptEnvironment
@@ -129,7 +137,7 @@ def _left_behind(opened: Opened, target: Target) -> list[Removable]:
     return [
         Removable(left.kind, target.name, left.place, left.size, "its run is over", left.run_id)
         for left in left_behind
-        if left.run_id not in unfinished
+        if left.run_id not in unfinished and (not left.is_anybodys or is_recorded(opened, left.run_id))
     ]
 
 
@@ -253,7 +261,7 @@ class _Cleaning:
         host, place = self._target.host, PurePosixPath(item.place)
         if item.run_id:
             self._require_over(item.run_id)
-            self._target.launcher.forget(host, HostLayout(host.root).run(item.run_id))
+            self._target.launcher.remove_left_behind(host, HostLayout(host.root).run(item.run_id))
         elif item.kind in (RUN_FOLDER, SET_ASIDE, KEPT_SNAPSHOTS, LIBRARY):
             self._require_over(place.name)
             if item.place not in self._removable:

@@ -84,10 +84,7 @@ class OnHost:
                 yield SET_ASIDE, self._layout.root / path, "an earlier run had changed what it is"
 
     def _is_recorded(self, run_id: str) -> bool:
-        """Of what is said to be released: anybody who may write on that host can say so."""
-        with contextlib.suppress(UserError):
-            return self._opened.history.find(run_id).record.run_id == run_id
-        return False
+        return is_recorded(self._opened, run_id)
 
     def _is_all_recorded(self, run_id: str) -> bool:
         """Of a folder without a mark, which could not be written: the disk was full, or the host away."""
@@ -112,6 +109,13 @@ class OnHost:
             is_old = version.name != current and version.age_s > SETTLED_S
             if is_old and not self.lies.uses_library(version.name):
                 yield LIBRARY, self._layout.libraries / version.name, "of another version of amltool; no run uses it"
+
+
+def is_recorded(opened: Opened, run_id: str) -> bool:
+    """Return True if the history here has the run; anybody who may write on a host can say that one is over."""
+    with contextlib.suppress(UserError):
+        return opened.history.find(run_id).record.run_id == run_id
+    return False
 
 
 def remove_from(host: Host, kind: str, place: PurePosixPath) -> None:

@@ -74,12 +74,16 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a start of a run left outside of its folder: what and where, ``size`` in bytes."""
+    """Something that a start of a run left outside of its folder: what and where, ``size`` in bytes.
+
+    With ``is_anybodys`` it may be of a run of another clone.
+    """
 
     kind: str
     place: str
     size: int
     run_id: str
+    is_anybodys: bool = False
 
 
 class Launcher(Protocol):
@@ -133,8 +137,11 @@ class Launcher(Protocol):
         ...
 
     def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:
-        """What starts of runs of one clone (its label) left outside of run folders, of whatever run; `forget`
-        removes each."""
+        """What starts of runs of one clone (its label) left outside of run folders, of whatever run."""
+        ...
+
+    def remove_left_behind(self, host: Host, folder: RunFolder) -> None:
+        """Remove what `left_behind` names of one run that is over. Raises TargetError when that cannot be done."""
         ...
 
 

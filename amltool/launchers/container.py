@@ -195,6 +195,10 @@ class ContainerLauncher:
             if kept.labels.get(RUN_LABEL)
         ]
 
+    def remove_left_behind(self, host: Host, folder: RunFolder) -> None:
+        """As `Launcher.remove_left_behind`."""
+        self.forget(host, folder)
+
     def _waiting(self, folder: RunFolder, expected: Expected | None) -> Waiting | None:
         """The container that waits for a run, if it is one as expected; another one is let go."""
         before, ready = self._ready.pop(folder, (None, None))

@@ -185,6 +185,9 @@ class ProcessLauncher:
         """As `Launcher.left_behind`: a process leaves nothing outside of its folder."""
         return []
 
+    def remove_left_behind(self, host: Host, folder: RunFolder) -> None:
+        """As `Launcher.remove_left_behind`: nothing."""
+
     def _python(self, host: Host) -> str:
         return self._interpreter or (sys.executable if isinstance(host, LocalHost) else PYTHON)
 

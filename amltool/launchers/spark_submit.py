@@ -15,11 +15,14 @@ from amltool.errors import TargetError
 from amltool.hosts.base import Host, Piece
 from amltool.launchers.base import Expected, Handle, Launch, LaunchState, LeftBehind, Observation
 from amltool.launchers.process import ProcessLauncher
-from amltool.layout import RunFolder, cluster_run_folder, cluster_tag
+from amltool.layout import RunFolder, cluster_run_folder, cluster_tag, run_of_tag
 from amltool.tracking.yarn import WAITING
 
 CLUSTER_PROGRAM = "cluster_run.py"
 """Among what travels with runs: the command of a run on the head node."""
+LEFTOVERS_PROGRAM = "cluster_leftovers.py"
+ON_CLUSTER = "on the cluster"
+LOOK_S = 120.0
 LONGEST_FILE = 1 << 16
 LONGEST_REASON = 1000
 END_S = 60.0
@@ -87,9 +90,32 @@ class SparkSubmitLauncher:
         self._process.end(host, folder, handle)
         self._end_applications(host, folder)
 
-    def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:
-        """As `Launcher.left_behind`."""
-        return self._process.left_behind(host, clone)
+    def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:  # noqa: ARG002
+        """As `Launcher.left_behind`: folders on the cluster's file system, those of its user's runs from anywhere.
+
+        Raises:
+            TargetError: YARN or the file system does not answer.
+        """
+        program = self._bootstrap().with_name(LEFTOVERS_PROGRAM)
+        words = ["python3", str(program), str(cluster_run_folder("x").parent)]
+        done = self._login.seen(host).run(words, timeout_s=LOOK_S)
+        try:
+            found = msgspec.json.decode(done.stdout, type=list[tuple[str, str, int]])
+        except msgspec.MsgspecError:
+            said = done.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+            raise TargetError(
+                f"{host.name} does not say what runs left on the cluster's file system: {said}.",
+                "Try again when YARN and the file system answer.",
+            ) from None
+        return [
+            LeftBehind(kind=ON_CLUSTER, place=place, size=size, run_id=run_id, is_anybodys=True)
+            for tag, place, size in found
+            if (run_id := run_of_tag(tag))
+        ]
+
+    def remove_left_behind(self, host: Host, folder: RunFolder) -> None:
+        """As `Launcher.remove_left_behind`."""
+        self._end_applications(host, folder)
 
     def _completed(self, host: Host, folder: RunFolder, seen: Observation) -> Observation:
         if seen.state is LaunchState.LOST:

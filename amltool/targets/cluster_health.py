@@ -53,17 +53,31 @@ def cluster_facts(compute: ComputeTarget, host: Host) -> ClusterFacts:
     except msgspec.MsgspecError:
         last = said.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
         raise TargetError(f"{host.name} did not say what its cluster has: {last}.", "Try again.") from None
-    _check(found, compute, host)
+    check_facts(found, compute, host)
     return found
 
 
-def _check(found: ClusterFacts, compute: ComputeTarget, host: Host) -> None:
+def check_facts(found: ClusterFacts, compute: ComputeTarget, host: Host) -> None:
+    """Refuse a cluster on which no run could be.
+
+    Raises:
+        UserError, TargetError: as `cluster_facts`.
+    """
+    _check_programs(found, compute, host)
+    _check_file_system(found, host)
+    if found.yarn is None:
+        raise TargetError(
+            f"YARN does not answer on {host.name}: {found.yarn_state}.", "See that its ResourceManager runs."
+        )
+
+
+def _check_programs(found: ClusterFacts, compute: ComputeTarget, host: Host) -> None:
     if found.authentication.lower() == KERBEROS:
         raise UserError(
             f"The cluster of {host.name} wants Kerberos, which amltool does not speak.",
             "Use a cluster without it (HDInsight without the Enterprise Security Package).",
         )
-    if not found.spark_submit or not found.spark:
+    if not found.spark_submit:
         raise UserError(
             f"There is no {compute.spark_submit_location or 'spark-submit'} on {host.name}.",
             "Log in to a head or edge node that has Spark, or set sparkSubmitLocation in the .compute.",
@@ -78,14 +92,14 @@ def _check(found: ClusterFacts, compute: ComputeTarget, host: Host) -> None:
             f"There is no Java on {host.name}: {found.home_said}.",
             "Log in to a head or edge node that has Spark, or set JAVA_HOME there for all logins.",
         )
+    if not found.spark:
+        raise UserError(
+            f"{found.spark_submit} on {host.name} does not say a version of Spark.",
+            "See what it says by itself there, or set sparkSubmitLocation in the .compute to another one.",
+        )
     if not found.python:
         raise UserError(
             f"There is no {compute.python_location} on {host.name}.", "Set pythonLocation in the .compute to one there."
-        )
-    _check_file_system(found, host)
-    if found.yarn is None:
-        raise TargetError(
-            f"YARN does not answer on {host.name}: {found.yarn_state}.", "See that its ResourceManager runs."
         )
 
 

@@ -121,6 +121,9 @@ class FakeLauncher:
     def left_behind(self, host: Host, clone: str) -> list[LeftBehind]:  # noqa: ARG002
         return []
 
+    def remove_left_behind(self, host: Host, folder: RunFolder) -> None:
+        """Nothing is left outside of the run's folder."""
+
     def lose(self, host: Host, folder: RunFolder) -> None:
         """Let a running run get lost, as when its bootstrap is killed."""
         start = json.loads(host.read(folder.start))

@@ -37,7 +37,7 @@ from .cluster_driver import CONSOLE, END, LEFT, LIBRARY, METRICS, PROJECT, SETTI
 from .ending import end_by  # noqa: E402
 from .executor_modules import pack_for_executors  # noqa: E402
 from .spark_reasons import reason_in  # noqa: E402
-from .yarn import OVER, WAITING, Yarn, YarnError, am_container, read_log  # noqa: E402
+from .yarn import OVER, STAGING, WAITING, Yarn, YarnError, am_container, read_log  # noqa: E402
 
 SETTINGS_VARIABLE = "AMLTOOL_CLUSTER_RUN"
 SPARK_FILE = "spark.json"
@@ -52,7 +52,6 @@ SEEN_S = 30.0
 AGGREGATION_S = 30.0
 TAIL = 1 << 16
 UNKNOWN = 1
-STAGING = ".sparkStaging"
 OURS = ("AMLTOOL_", "AZUREML_")
 TAGS = "spark.yarn.tags="
 

@@ -22,11 +22,25 @@ _REASONS = (
         ),
     ),
     (
-        r"Requested resource.{0,400}?greater than maximum allowed allocation",
         (
-            "more memory or cores are asked for than a container may have: lower spark.driver.memory, "
+            r"greater than maximum allowed allocation.{0,200}?"
+            r"Requested resource=<([^>]+)>, maximum allowed allocation=<([^>]+)>"
+        ),
+        (
+            "more is asked for ({0}) than a container may have ({1}): lower spark.driver.memory, "
             "spark.executor.memory or spark.executor.cores in spark_dependencies.yml"
         ),
+    ),
+    (
+        r"unresolved dependency: ([^\s:\]]+): not found",
+        (
+            "there is no package {0} where the head node looks for packages: see its coordinates in "
+            "spark_dependencies.yml, and that the head node reaches the repositories"
+        ),
+    ),
+    (
+        r"NumberFormatException: ((?:Size|Time) must be specified[^\n]{1,200})",
+        "a value in spark_dependencies.yml is not as Spark reads it: {0}",
     ),
     (
         r"beyond the '?(PHYSICAL|VIRTUAL)'? memory limit",

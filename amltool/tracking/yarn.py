@@ -27,6 +27,8 @@ OVER = frozenset(["FINISHED", "FAILED", "KILLED"])
 """States of an application that is over."""
 WAITING = frozenset(["NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED"])
 """States of an application that has no container yet."""
+STAGING = ".sparkStaging"
+"""In a user's home folder: what ``spark-submit`` puts there for an application, in a folder of its id."""
 CONFIGURATION = "/etc/hadoop/conf"
 FILES = ("core-site.xml", "hdfs-site.xml", "yarn-site.xml")
 _NAME = re.compile(r"application_[0-9]+_[0-9]+")
@@ -85,7 +87,18 @@ class Yarn:
         Raises:
             YarnError: no ResourceManager answers.
         """
-        said = self._ask("/ws/v1/cluster/apps?applicationTags=" + urllib.parse.quote(tag))
+        return self._listed("applicationTags=" + urllib.parse.quote(tag))
+
+    def applications_of_user(self) -> "List[Application]":
+        """The user's applications that YARN still knows, the oldest first.
+
+        Raises:
+            YarnError: no ResourceManager answers.
+        """
+        return self._listed("user=" + urllib.parse.quote(self._user))
+
+    def _listed(self, query: str) -> "List[Application]":
+        said = self._ask("/ws/v1/cluster/apps?" + query)
         apps = (said.get("apps") or {}).get("app") or []
         found = [each for each in apps if isinstance(each, dict) and _NAME.match(str(each.get("id")))]
         return sorted(found, key=lambda each: (each.get("startedTime") or 0, str(each["id"])))

@@ -15,6 +15,12 @@ SAID = {
     "this cluster! Please check": "more memory",
     "java.lang.IllegalArgumentException: Required executor memory (92160 MB), offHeap memory (0) MB, overhead (9216 "
     "MB), and PySpark memory (0 MB) is above the max threshold (2048 MB) of this cluster!": "more memory",
+    "org.apache.hadoop.yarn.exceptions.InvalidResourceRequestException: Invalid resource request! Cannot allocate "
+    "containers as requested resource is greater than maximum allowed allocation. Requested resource type=[vcores], "
+    "Requested resource=<memory:896, vCores:90>, maximum allowed allocation=<memory:2048, vCores:4>, please note":
+        "(memory:896, vCores:90) than a container may have (memory:2048, vCores:4)",
+    'Exception in thread "main" java.lang.RuntimeException: [unresolved dependency: no.such.group#nothing_2.12;1.0: '
+    "not found]\n\tat org.apache.spark.deploy": "no package no.such.group#nothing_2.12;1.0",
     "Container [pid=1,containerID=c] is running 1B beyond the 'PHYSICAL' memory limit. Current usage": "out of memory",
     "org.apache.hadoop.hdfs.server.namenode.SafeModeException: Cannot create directory": "safe mode",
     "File /user/x could only be written to 0 of the 1 minReplication nodes.": "full",
