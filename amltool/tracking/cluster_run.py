@@ -336,7 +336,7 @@ class ClusterRun(_Run):
             self.say(reason="the driver was lost: %s" % (diagnostics.strip().splitlines() or ["YARN says no more"])[0])
         else:
             self.reason(diagnostics)
-        self.end_applications(clean=final == "KILLED")
+        self.end_applications(clean=True)
         return UNKNOWN
 
     def _show_aggregated(self, application: "Dict[str, Any]") -> None:
