@@ -18,7 +18,7 @@ from tests.repositories import git, state_of
 
 IRIS = Path(TOP) / "examples/iris"
 INVOKE = str(Path(sys.executable).with_name("invoke"))
-BUILD_S = 600
+BUILD_S = 1200
 
 
 @pytest.fixture
