@@ -21,6 +21,7 @@ from amltool.configuration.compute import read_compute
 from amltool.configuration.folder import FOLDER, read_if_there
 from amltool.configuration.secrets import resolve_variables
 from amltool.errors import TargetError, UserError
+from amltool.files import safe_text
 from amltool.git.command import Git
 from amltool.git.listing import Beside
 from amltool.git.snapshots import take
@@ -197,6 +198,11 @@ def take_snapshot(opened: Opened, wanted: Submission, moment: Moment) -> tuple[S
             f"There is no folder {wanted.source_directory!r} in the snapshot, or nothing in it.",
             "--source-directory takes a folder of the project that holds files Git knows.",
         )
+    for folder in (opened.prefix, found.source_directory):
+        if safe_text(folder) != folder:
+            raise UserError(
+                f"The name of the folder {safe_text(folder)} is not UTF-8, and no record can hold it.", "Rename it."
+            )
     require_clean = settings.require_clean if wanted.require_clean is None else wanted.require_clean
     if require_clean and (found.dirty or found.unclean):
         raise _not_clean(found)

@@ -56,8 +56,9 @@ def missing_of(git: Git, object_ids: Collection[str]) -> set[str]:
 
 def with_snapshots(reader: ObjectReader, tip: str | None, keep: Sequence[str], new: NewObjects) -> str | None:
     """The tip after snapshots were added as further parents; the same tip when they are among the newest."""
-    if keep and tip and reader.read(tip) is None:
-        tip = None  # somebody removed it: begin anew, or Git calls the whole repository broken
+    there = reader.read(tip) if keep and tip else None
+    if keep and (there is None or there[0] != "commit"):
+        tip = None  # somebody removed or replaced it: begin anew, or Git calls the whole repository broken
     known = _newest_snapshots(reader, tip) if keep else set()
     added = [require_id(commit) for commit in keep if commit not in known]
     new.needed.update(added)

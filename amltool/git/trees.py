@@ -6,7 +6,7 @@ import os
 
 from amltool.errors import UserError
 from amltool.git.command import Git
-from amltool.git.listing import EMPTY_TREES, sizes_of
+from amltool.git.listing import EMPTY_TREES, MISSING, sizes_of
 from amltool.limits import shell_word
 from amltool.snapshot import SUBMODULE_MODE, SnapshotFile
 
@@ -40,7 +40,9 @@ def list_tree(
 def _entry(line: bytes) -> SnapshotFile:
     header, _, path = line.partition(b"\t")
     mode, _, object_id, size = header.split()
-    return SnapshotFile(os.fsdecode(path), int(mode, 8), object_id.decode(), 0 if size == b"-" else int(size))
+    # Git says `BAD` of a damaged object
+    weight = 0 if size == b"-" else int(size) if size.isdigit() else MISSING
+    return SnapshotFile(os.fsdecode(path), int(mode, 8), object_id.decode(), weight)
 
 
 def _sized(git: Git, content: bytes, where: tuple[str, ...]) -> list[SnapshotFile]:

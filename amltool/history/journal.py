@@ -284,7 +284,7 @@ class Journal:
         """Oldest first; folders without a request are what a killed `add` or `discard` left, and are removed."""
         try:
             folders = sorted(path for path in self._layout.journal.iterdir() if path.is_dir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         whole = []
         for folder in folders:

@@ -102,3 +102,12 @@ def test_a_source_directory_is_recorded_in_one_form(project: Path, folder: str) 
     done = amltool(project, "submit", "train.py", "--source-directory", folder)
     assert done.returncode == 0
     assert record(project)["source_directory"] == ("src" if "src" in folder and ".." not in folder else ".")
+
+
+def test_a_source_directory_that_no_record_can_hold_is_a_sentence(project: Path) -> None:
+    folder = project / "\udcff"
+    folder.mkdir()
+    (folder / "train.py").write_text(SCRIPT)
+    refused = amltool(project, "submit", "train.py", "--source-directory", folder.name, check=False)
+    assert (refused.returncode, "is not UTF-8, and no record can hold it" in refused.stderr) == (1, True)
+    assert "RunId" not in refused.stderr

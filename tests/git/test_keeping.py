@@ -119,6 +119,16 @@ def test_a_snapshot_that_lost_a_file_is_not_kept(repository: Path) -> None:
     assert found.ref(SNAPSHOTS_REF) is None
 
 
+def test_a_ref_that_names_no_commit_begins_anew(repository: Path) -> None:
+    head = git(repository, "rev-parse", "HEAD")
+    git(repository, "update-ref", SNAPSHOTS_REF, git(repository, "hash-object", "-w", ".git/HEAD"))
+
+    keep_for_run(Git.at(repository), head, head)
+
+    assert git(repository, "rev-list", "-1", "--parents", SNAPSHOTS_REF).split()[1:] == [head]
+    assert is_sound(repository)
+
+
 def test_a_ref_whose_newest_commit_is_gone_begins_anew(repository: Path) -> None:
     head = git(repository, "rev-parse", "HEAD")
     (repository / ".git/refs/amltool").mkdir(parents=True)

@@ -122,6 +122,13 @@ class TestPartialAndShallowClones:
         with pytest.raises(UserError, match="not whole in this clone"):
             survey(git_folder, "", ".", Profile.SDK, git_folder.head)
 
+    def test_a_damaged_object_is_said(self, repository: Path) -> None:
+        blob = git(repository, "rev-parse", "HEAD:train.py")
+        place = repository / ".git/objects" / blob[:2] / blob[2:]
+        place.chmod(0o644)
+        place.write_bytes(b"damaged")
+        assert ids(look(repository)) == ["missing-content"]
+
     def test_a_clone_that_borrows_objects_is_told_how_to_have_them(self, repository: Path, tmp_path: Path) -> None:
         git(tmp_path, "clone", "-q", "--shared", str(repository), "clone")
         clone = tmp_path / "clone"
