@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import another_machine
+import cluster
 import console
 import containers
 import history
@@ -27,7 +28,7 @@ from table import Circumstances, Row, circumstances, lines, rewrite
 
 README = Path(__file__).resolve().parent / "README.md"
 QUICK_ROUNDS = 3
-NAMES = (*overhead.SIZES, containers.NAME, transfers.NAME, console.NAME, "startup", "history")
+NAMES = (*overhead.SIZES, containers.NAME, transfers.NAME, console.NAME, "startup", "history", cluster.NAME)
 
 
 def main() -> None:
@@ -60,12 +61,13 @@ def _measure(names: list[str], programs: Path, *, quick: bool) -> Iterator[Row]:
                 size = overhead.SIZES[name]
                 for figure, disk in overhead.measure(size, programs, _rounds(size.rounds, quick)):
                     yield _told(Row(figure, disk))
-        if containers.NAME in names:
-            missing = containers.absence()
-            if missing is not None:
-                _say(f"{containers.NAME} is not measured: {missing}")
-            else:
-                for figure, disk in containers.measure(programs, _rounds(containers.ROUNDS, quick)):
+        for there in (containers, cluster):
+            if there.NAME in names:
+                missing = there.absence()
+                if missing is not None:
+                    _say(f"{there.NAME} is not measured: {missing}")
+                    continue
+                for figure, disk in there.measure(programs, _rounds(there.ROUNDS, quick)):
                     yield _told(Row(figure, disk))
         for measured in (transfers, console):
             if measured.NAME in names:
