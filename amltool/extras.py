@@ -6,17 +6,19 @@ import importlib.util
 
 from amltool.errors import MissingExtraError
 
-DOCKER, SSH, CONDA = "docker", "ssh", "conda"
+DOCKER, SSH, CONDA, AZURE = "docker", "ssh", "conda", "azure"
 MODULES: dict[str, tuple[str, ...]] = {
     DOCKER: ("docker", "requests", "urllib3"),
     SSH: ("paramiko", "keyring", "cryptography", "nacl", "bcrypt"),
     CONDA: ("rattler",),
+    AZURE: ("azure.storage.blob", "azure", "msal", "isodate"),
 }
 """Extra -> the modules it brings, the one that is looked for first."""
 PARTS = {
     DOCKER: "A compute target with Docker",
     SSH: "A machine over SSH",
     CONDA: "A conda environment without conda, mamba or micromamba",
+    AZURE: "An artifact store in Azure Blob Storage",
 }
 """Extra -> what needs it."""
 

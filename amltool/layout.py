@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import msgspec
 
@@ -105,6 +107,11 @@ class LocalLayout(msgspec.Struct, frozen=True):
     @property
     def cache(self) -> Path:
         return self.folder / "cache"
+
+    @property
+    def identity(self) -> Path:
+        """Which kind of identity signed in to a storage account the last time."""
+        return self.cache / "azure_identity"
 
     @property
     def key(self) -> Path:
@@ -293,3 +300,57 @@ def container_name(run_id: str) -> str:
 
 LIBRARY_IN_CONTAINER = PurePosixPath("/azureml-lib")
 """Where a container sees what travels with runs."""
+
+
+LONGEST_BLOB_NAME = 900
+"""Characters; the service takes 1,024 and counts what our prefix has."""
+_ODD_IN_BLOB_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f%\\\ud800-\udfff\ufffe\uffff]")
+
+
+class BlobLayout(msgspec.Struct, frozen=True):
+    """Names of the blobs of one project in a container, below ``prefix``: ``ACCOUNT/WORKSPACE/PROJECT/RUN/outputs/x``.
+
+    What the service or a listing of it would not keep as it is (control characters, a dot at the end of a folder) is
+    percent-encoded; a name that is too long is cut and ends in the SHA-256 of the whole.
+    """
+
+    prefix: str
+    account: str
+    workspace: str
+    project: str
+
+    @property
+    def folder(self) -> str:
+        names = [_blob_part(name) for name in (self.account, self.workspace, self.project) if name]
+        return "/".join([*([self.prefix] if self.prefix else []), *names])
+
+    @property
+    def contents(self) -> str:
+        """The folder of the empty blobs that tell under which name the content of a SHA-256 lies."""
+        return f"{self.folder}/.amltool/contents/"
+
+    def content(self, sha256: str) -> str:
+        return f"{self.contents}{sha256[:2]}/{sha256}"
+
+    def unnamed(self, sha256: str) -> str:
+        """Content that no run has a name for."""
+        return f"{self.folder}/.amltool/unnamed/{sha256[:2]}/{sha256}"
+
+    @property
+    def probe(self) -> str:
+        """A blob that never comes to be: a block of it shows that the container takes blocks."""
+        return f"{self.folder}/.amltool/probe"
+
+    def artifact(self, run_id: str, path: str) -> str:
+        """An artifact of a run, where a person looks for it."""
+        name = "/".join(_blob_part(part) for part in path.split("/"))
+        if len(name) > LONGEST_BLOB_NAME - len(self.folder) or any(len(part) > 250 for part in name.split("/")):
+            digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
+            top = _blob_part(path.partition("/")[0])[:50]
+            name = f"{top}/{digest}"
+        return f"{self.folder}/{_blob_part(run_id)}/{name}"
+
+
+def _blob_part(part: str) -> str:
+    text = _ODD_IN_BLOB_NAME.sub(lambda found: quote(found[0].encode("utf-8", "surrogatepass"), safe=""), part)
+    return f"{text[:-1]}%2E" if text.endswith(".") else text

@@ -13,6 +13,7 @@ import pytest
 
 from tests.components import docker, docker_service, order, places, reruns, room, tiers
 from tests.components import hadoop_cluster as hadoop
+from tests.components.azurite import azurite, own_azurite  # noqa: F401 (pytest finds fixtures by name)
 from tests.components.docker import (  # noqa: F401 (pytest finds fixtures by name)
     _private_docker,
     ca_certificates,

@@ -20,7 +20,7 @@ from tests.test_documentation import FENCE, PAGES, TOP, every_page, options, sai
 PROSE = frozenset(["came", "cannot", "does", "has", "is", "mounts", "needs", "on", "prepares", "puts", "refuses"])
 """Words that follow the name of the program in a sentence about it."""
 FOREIGN = re.compile(
-    r"\b(?:git|pip|docker|keyring|ssh|ssh-[a-z]+|uv|conda|apt-get|rpm|sshd|spark-submit|pre-commit)\b"
+    r"\b(?:git|pip|docker|az|keyring|ssh|ssh-[a-z]+|uv|conda|apt-get|rpm|sshd|spark-submit|pre-commit)\b"
     r"|-file --batch|--stdin"
 )
 """Programs whose options stand in our sentences, too."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
 from amltool.artifact import Artifact
 from amltool.commands.opening import Opened
+from amltool.commands.storing import is_in_account, store_of_record
 from amltool.errors import UserError
 from amltool.history.validation import read_event
 from amltool.layout import CONSOLE_FILE
 from amltool.run import FIXED_KEYS, LongList, Run, RunRecord
-from amltool.stores import open_store
+
+if TYPE_CHECKING:
+    from amltool.stores.base import ArtifactStore
 
 
 def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
@@ -33,23 +37,36 @@ def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
         raise UserError(
             f"Cannot find the artifact '{path}' with run_id '{run.run_id}'", f"See: amltool outputs {run.run_id}"
         )
-    store = open_store(artifact.store, opened.git.layout.store)
+    yield from content_of(run, artifact, store_of_record(opened, artifact.store, run.record))
+
+
+def content_of(run: Run, artifact: Artifact, store: ArtifactStore) -> Iterator[bytes]:
+    """The verified content of an artifact in its store, in blocks.
+
+    Raises:
+        UserError: it is not there.
+    """
     try:
         with store.open(artifact.sha256) as stream:
             while block := stream.read(1 << 20):
                 yield block
     except KeyError:
+        if is_in_account(artifact.store):
+            raise UserError(
+                f"The artifact '{artifact.path}' of run {run.run_id} is not in {artifact.store} any more.",
+                f"Run it again: amltool rerun {run.run_id}",
+            ) from None
         raise UserError(
-            f"The artifact '{path}' of run {run.run_id} is not in this clone: {run.record.user or 'another user'} "
-            f"made it on {run.record.host or 'another machine'}.",
+            f"The artifact '{artifact.path}' of run {run.run_id} is not in this clone: "
+            f"{run.record.user or 'another user'} made it on {run.record.host or 'another machine'}.",
             "Get it from there; a shared artifact store (artifact_store in aml_config/project.yml) keeps it for all.",
         ) from None
 
 
-def sound_content(opened: Opened, artifact: Artifact) -> Iterator[bytes] | None:
-    """The content of an artifact in blocks; ``None`` where it is not here, or damaged."""
+def sound_content(opened: Opened, record: RunRecord, artifact: Artifact) -> Iterator[bytes] | None:
+    """The content of an artifact of a run in blocks; ``None`` where it is not here, or damaged."""
     try:
-        store = open_store(artifact.store, opened.git.layout.store)
+        store = store_of_record(opened, artifact.store, record)
         if not store.check(artifact.sha256):
             return None
     except (KeyError, UserError):
@@ -109,7 +126,7 @@ def kept_content(opened: Opened, run: Run, sha256: str) -> bytes | None:
     listed = run.record.artifacts
     known = [] if isinstance(listed, LongList) else [artifact.store for artifact in listed]
     for address in dict.fromkeys([*known, opened.project.settings.artifact_store, None]):
-        store = open_store(address, opened.git.layout.store)
+        store = store_of_record(opened, address, run.record)
         with contextlib.suppress(KeyError), store.open(sha256) as stream:
             return stream.read()
     return None

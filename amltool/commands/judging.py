@@ -111,7 +111,7 @@ def judge(opened: Opened, original: Run, again: Run, tolerances: Tolerances) -> 
 def left(opened: Opened, run: Run) -> Left:
     """What a run left, as far as it is here."""
     run = whole_run(opened, run)
-    return Left(run.record, _artifacts(opened, run), _omitted(opened, run), partial(sound_content, opened))
+    return Left(run.record, _artifacts(opened, run), _omitted(opened, run), partial(sound_content, opened, run.record))
 
 
 def _omitted(opened: Opened, run: Run) -> Sequence[Omission] | None:

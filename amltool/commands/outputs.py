@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amltool.artifact import Artifact
-from amltool.commands.artifacts import artifact_content, artifacts_of
+from amltool.commands.artifacts import artifacts_of, content_of
 from amltool.commands.opening import Opened
+from amltool.commands.storing import is_in_account, store_of_record
 from amltool.destination import Destination
 from amltool.errors import DamagedError, UserError
 from amltool.files import no_space
 from amltool.run import Run
+
+if TYPE_CHECKING:
+    from amltool.stores.base import ArtifactStore
+
+FILES_AT_ONCE = 8
+"""Files that are got at once from a storage account."""
 
 
 def matching_artifacts(opened: Opened, run: Run, path: str | None) -> list[Artifact]:
@@ -52,9 +60,32 @@ def download(
             f"There is a file name {Path(path).name} existing in {(folder / path).parent}" for path in existing
         )
         raise UserError(f"{listed}\nNothing was downloaded.", "please add '--overwrite' to overwrite")
-    for artifact in artifacts:
-        _write(opened, run, artifact, destination, parts_of[artifact.path])
+    stores = {address: store_of_record(opened, address, run.record) for address in {each.store for each in artifacts}}
+
+    def write(artifact: Artifact) -> None:
+        _write(run, artifact, stores[artifact.store], destination, parts_of[artifact.path])
+
+    for each in artifacts:
+        if not is_in_account(each.store):
+            write(each)
+    _each(write, [each for each in artifacts if is_in_account(each.store)])
     return [folder.joinpath(*parts) for parts in parts_of.values()]
+
+
+def _each(write: Callable[[Artifact], None], artifacts: Sequence[Artifact]) -> None:
+    """Write several at once, the largest first; the first error ends it when those under way are done."""
+    if not artifacts:
+        return
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        writing = [pool.submit(write, each) for each in sorted(artifacts, key=lambda one: -one.size)]
+        try:
+            for each in as_completed(writing):
+                each.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _parts(path: str) -> list[str]:
@@ -64,9 +95,9 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-def _write(opened: Opened, run: Run, artifact: Artifact, destination: Destination, parts: list[str]) -> None:
+def _write(run: Run, artifact: Artifact, store: ArtifactStore, destination: Destination, parts: list[str]) -> None:
     try:
-        destination.put(parts, artifact_content(opened, run, artifact.path))
+        destination.put(parts, content_of(run, artifact, store))
     except DamagedError as error:
         raise UserError(str(error), "Run the experiment again: amltool rerun " + run.run_id) from None
     except OSError as error:

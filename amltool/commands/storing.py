@@ -7,18 +7,71 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from amltool.commands.opening import Opened
 from amltool.configuration.compute import ComputeTarget
 from amltool.errors import UserError
 from amltool.history.journal import RunRequest
+from amltool.stores.base import Access, SignIn
 
 if TYPE_CHECKING:
+    from amltool.configuration.settings import Settings
+    from amltool.run import RunRecord
     from amltool.stores.base import ArtifactStore
 
 
 def store_address(opened: Opened, compute: ComputeTarget | None) -> str | None:
     """The store for runs on a compute target: its own, else the project's, else ``None``, which is the clone's."""
     return (compute.artifact_store if compute else None) or opened.project.settings.artifact_store
+
+
+def access_to(opened: Opened, address: str | None, record: RunRecord | RunRequest | None = None) -> Access:
+    """What a store is opened with: for the project and the run of a record, or for the project of now."""
+    if not is_in_account(address):
+        return Access()
+    names = opened.names if record is None else record.project
+    run_id, commit = ("", "") if record is None else (record.run_id, record.commit)
+    sign_in = _sign_in(opened, address or "")
+    return Access(names.account, names.workspace, names.name, run_id, commit, sign_in)
+
+
+def is_in_account(address: str | None) -> bool:
+    """Return True for a store that somebody has to sign in to."""
+    return address is not None and address.lower().startswith("azure://")
+
+
+def _sign_in(opened: Opened, address: str) -> SignIn:
+    """How the settings or a `.compute` say that a store is reached: those that name it, else those of its account."""
+    said = list(_sign_ins(opened))
+    named = [sign_in for store, sign_in in said if store == address]
+    of_account = [sign_in for store, sign_in in said if _account(store) == _account(address)]
+    found = next((each for each in [*named, *of_account] if each.credential or each.url), SignIn())
+    return replace(found, remembered=opened.git.layout.identity)
+
+
+def _sign_ins(opened: Opened) -> Iterator[tuple[str, SignIn]]:
+    from amltool.commands.opening import survey_computes
+
+    known: list[ComputeTarget | Settings] = [*survey_computes(opened.project.root)[0], opened.project.settings]
+    for each in known:
+        if each.artifact_store is not None and is_in_account(each.artifact_store):
+            yield each.artifact_store, SignIn(each.artifact_store_credential, each.artifact_store_url)
+
+
+def _account(address: str) -> str:
+    return address.partition("://")[2].partition("/")[0]
+
+
+def store_of_record(opened: Opened, address: str | None, record: RunRecord) -> ArtifactStore:
+    """The store where artifacts of a recorded run are.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    from amltool.stores import open_store
+
+    return open_store(address, opened.git.layout.store, access_to(opened, address, record))
 
 
 def check_store(opened: Opened, address: str | None) -> None:
@@ -39,15 +92,15 @@ def _is_in_the_way(folder: Path) -> bool:
     return os.path.lexists(folder) and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK))
 
 
-def ready_store(opened: Opened, address: str | None) -> ArtifactStore:
-    """Open the store of an address and make sure that content can be kept there.
+def ready_store(opened: Opened, address: str | None, request: RunRequest | None = None) -> ArtifactStore:
+    """Open the store of an address, for a run if there is one, and make sure that content can be kept there.
 
     Raises:
         UserError: it cannot be opened, or nothing can be kept there.
     """
     from amltool.stores import open_store
 
-    store = open_store(address, opened.git.layout.store)
+    store = open_store(address, opened.git.layout.store, access_to(opened, address, request))
     store.ready()
     return store
 
@@ -59,13 +112,13 @@ def store_of_run(opened: Opened, request: RunRequest) -> ArtifactStore:
         UserError: neither can be used; says how to go on.
     """
     try:
-        return ready_store(opened, request.artifact_store)
+        return ready_store(opened, request.artifact_store, request)
     except UserError as error:
         now = _address_now(opened, request)
         if now == request.artifact_store:
             how = f"{error.remedy} Then: amltool wait {request.run_id}"
             raise UserError(f"Run {request.run_id} ended and cannot be kept. {error.what}", how) from None
-    return ready_store(opened, now)
+    return ready_store(opened, now, request)
 
 
 def _address_now(opened: Opened, request: RunRequest) -> str | None:

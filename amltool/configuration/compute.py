@@ -90,6 +90,8 @@ class ComputeTarget(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     yarn_deploy_mode: YarnDeployMode = YarnDeployMode.CLUSTER
     root: str | None = None
     artifact_store: str | None = None
+    artifact_store_credential: SecretReference | None = None
+    artifact_store_url: str | None = None
     max_concurrent_runs: int | None = None
     gpu: str | None = None
     shm_size: int = 2 << 30
@@ -211,6 +213,8 @@ _TABLE = Table(
         Field("yarnDeployMode", "yarn_deploy_mode", kind.choice(YarnDeployMode), YarnDeployMode.CLUSTER),
         Field("root", "root", kind.text),
         Field("artifactStore", "artifact_store", kind.store),
+        Field("artifactStoreCredential", "artifact_store_credential", kind.secret),
+        Field("artifactStoreUrl", "artifact_store_url", kind.url),
         Field("maxConcurrentRuns", "max_concurrent_runs", kind.integer(1, 100_000)),
         Field("gpu", "gpu", _gpu),
         Field("shmSize", "shm_size", kind.size, 2 << 30),

@@ -318,6 +318,18 @@ def store(findings: Findings, key: str, node: Node) -> str | None:
     return address
 
 
+_URL = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,200})?")
+
+
+def url(findings: Findings, key: str, node: Node) -> str | None:
+    """The URL of a service, without a secret in it; a slash at its end is left out."""
+    written = text(findings, key, node)
+    if written is not None and not _URL.fullmatch(written):  # not repeated: a signature may stand in it
+        findings.mistake(f"{key}: expected https://HOST, optionally with :port and a path, and nothing after it", node)
+        return None
+    return written.rstrip("/") if written else written
+
+
 def nested(table: Table, make: Callable[..., Any]) -> Kind:
     """A map with a table of its own, made into a value by ``make``."""
 

@@ -16,6 +16,7 @@ import msgspec
 
 from amltool.configuration import fields as kind
 from amltool.configuration.fields import Field, Table, Unknown, read_given, refuse_plain_secrets
+from amltool.configuration.secrets import SecretReference
 from amltool.configuration.tree import Findings, Mapping, Node, Scalar, Sequence, describe
 from amltool.limits import MB, Limits, Profile
 
@@ -47,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     require_clean: bool = False
     limits: Limits = Limits()
     artifact_store: str | None = None
+    artifact_store_credential: SecretReference | None = None
+    artifact_store_url: str | None = None
     max_artifact_size: int = 512 * MB
     keep_run_folders: int = 3
     share_hash: bool = False
@@ -87,6 +90,8 @@ _TABLE = Table(
         Field("require_clean", "require_clean", kind.boolean),
         Field("limits", "limits", _limits),
         Field("artifact_store", "artifact_store", kind.store),
+        Field("artifact_store_credential", "artifact_store_credential", kind.secret),
+        Field("artifact_store_url", "artifact_store_url", kind.url),
         Field("max_artifact_size", "max_artifact_size", kind.size),
         Field("keep_run_folders", "keep_run_folders", kind.integer(0, 100_000)),
         Field("share_hash", "share_hash", kind.boolean),

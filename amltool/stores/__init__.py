@@ -7,10 +7,10 @@ from pathlib import Path
 
 from amltool.artifact import STORED_HERE
 from amltool.errors import UserError
-from amltool.stores.base import ArtifactStore
+from amltool.stores.base import Access, ArtifactStore
 
 
-def _directory(address: str) -> ArtifactStore:
+def _directory(address: str, _: Access) -> ArtifactStore:
     from urllib.parse import unquote, urlsplit
 
     from amltool.stores.directory import DirectoryStore
@@ -29,20 +29,25 @@ def _no_folder(address: str) -> UserError:
     return UserError(f"The artifact store {address!r} names no folder.", "Write it as file:///absolute/folder.")
 
 
-STORES: dict[str, Callable[[str], ArtifactStore]] = {
+def _azure(address: str, access: Access) -> ArtifactStore:
+    from amltool.stores.azure_blob import open_blob_store
+
+    return open_blob_store(address, access)
+
+
+STORES: dict[str, Callable[[str, Access], ArtifactStore]] = {
     "file": _directory,
+    "azure": _azure,
 }
 """Scheme of an address -> what opens the store there."""
 
-PLANNED = frozenset({"azure"})
-"""Schemes that records and settings may hold one day, and that this amltool cannot open."""
 
-
-def open_store(address: str | None, here: Path) -> ArtifactStore:
+def open_store(address: str | None, here: Path, access: Access | None = None) -> ArtifactStore:
     """The artifact store of an address; ``None`` and ``file`` mean this clone's own, in the folder ``here``.
 
     An address is what the setting ``artifact_store`` or an artifact's ``store`` says: a folder (absolute, or from
-    ``~``), or a URL of a scheme in `STORES`. A folder elsewhere has the address ``file:///...`` in records.
+    ``~``), or a URL of a scheme in `STORES`. A folder elsewhere has the address ``file:///...`` in records. A store in
+    a storage account is opened for a project, with what signs in there (``access``).
 
     Raises:
         UserError: no store can be at this address.
@@ -55,13 +60,12 @@ def open_store(address: str | None, here: Path) -> ArtifactStore:
         address = _folder_address(address)
     scheme = address.partition("://")[0].lower()
     if scheme not in STORES:
-        why = f"amltool cannot keep artifacts in {scheme}:// yet" if scheme in PLANNED else "there is no such kind"
         raise UserError(
-            f"The artifact store {address!r} cannot be opened: {why}.",
-            "Name a folder in its place, such as /absolute/folder: artifact_store in aml_config/project.yml, or "
-            "artifactStore in the .compute.",
+            f"The artifact store {address!r} cannot be opened: there is no such kind.",
+            "Name a folder in its place, such as /absolute/folder, or azure://ACCOUNT/CONTAINER: artifact_store in "
+            "aml_config/project.yml, or artifactStore in the .compute.",
         )
-    return STORES[scheme](address)
+    return STORES[scheme](address, access or Access())
 
 
 def _folder_address(folder: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import msgspec
+
+from amltool.configuration.secrets import SecretReference
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -16,8 +19,29 @@ class Kept(msgspec.Struct, frozen=True):
     size: int
 
 
+class SignIn(msgspec.Struct, frozen=True):
+    """How a store in a storage account is reached: a reference to a connection string, an account key or a SAS
+    (``None``: what `azure-identity` finds), the URL of the account where it is not the usual one, and the file that
+    remembers which kind of identity worked."""
+
+    credential: SecretReference | None = None
+    url: str | None = None
+    remembered: Path | None = None
+
+
+class Access(msgspec.Struct, frozen=True):
+    """For whom a store outside of the clone is opened: the names of the project, the run and its commit."""
+
+    account: str = ""
+    workspace: str = ""
+    project: str = ""
+    run_id: str = ""
+    commit: str = ""
+    sign_in: SignIn = SignIn()
+
+
 class ArtifactStore(Protocol):
-    """Content-addressed: the same bytes are kept once. Whole or absent, durable when `put` returns."""
+    """Content-addressed: the same bytes are kept once. Whole or absent, durable when `flush` returns."""
 
     @property
     def address(self) -> str:
@@ -32,8 +56,12 @@ class ArtifactStore(Protocol):
         """
         ...
 
-    def put(self, stream: BinaryIO, limit: int | None = None) -> Kept:
-        """Keep what the stream gives, to its end. More than ``limit`` bytes: ValueError, and nothing is kept."""
+    def put(self, stream: BinaryIO, limit: int | None = None, name: str | None = None) -> Kept:
+        """Keep what the stream gives, to its end. More than ``limit`` bytes: ValueError, and nothing is kept.
+
+        ``name`` is the path by which a person would look for it among the artifacts of the run; a store that names
+        content by its SHA-256 alone passes over it. The content may still be under way until `flush` returns.
+        """
         ...
 
     def flush(self) -> None:

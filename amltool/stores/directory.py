@@ -59,7 +59,7 @@ class DirectoryStore:
             except (OSError, ValueError) as error:
                 raise unusable(self.folder, error) from error
 
-    def put(self, stream: BinaryIO, limit: int | None = None) -> Kept:
+    def put(self, stream: BinaryIO, limit: int | None = None, name: str | None = None) -> Kept:  # noqa: ARG002
         """Keep what the stream gives, to its end. More than ``limit`` bytes: ValueError, and nothing is kept.
 
         An error of the stream passes through as it is.

@@ -37,7 +37,7 @@ def bounded(record: RunRecord, open_store: Callable[[], ArtifactStore]) -> RunRe
         return record
     store = open_store()
     content = msgspec.json.encode(record)
-    kept = store.put(io.BytesIO(content))
+    kept = store.put(io.BytesIO(content), name=RECORD_FILE)
     store.flush()
     whole = WholeRecord(count=0, bytes=kept.size, sha256=kept.sha256, path=RECORD_FILE)
     short = record

@@ -203,7 +203,7 @@ class _Taking(msgspec.Struct):
     def keep(self, path: str, stream: BinaryIO, size: int | None) -> None:
         limit = MAX_OWN_SIZE if path in OWN_FILES else self.limit
         try:
-            self.kept[path] = self.store.put(self.counted(stream), limit=limit)
+            self.kept[path] = self.store.put(self.counted(stream), limit=limit, name=path)
             self.omitted.pop(path, None)
         except ValueError:
             self.omit(path, max(size or 0, _size_of(stream) or 0) or None, over(limit))
@@ -276,7 +276,7 @@ def as_record_list(
         return entries
     if len(entries) <= longest:
         return list(entries)
-    kept = store.put(io.BytesIO(msgspec.json.encode(entries)))
+    kept = store.put(io.BytesIO(msgspec.json.encode(entries)), name=path)
     store.flush()
     return LongList(count=len(entries), bytes=kept.size, sha256=kept.sha256, path=path)
 
@@ -312,6 +312,13 @@ class _Counted(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        """Of a file on this machine: a store may read it once more."""
+        return self._stream.fileno()
+
+    def tell(self) -> int:
+        return self._stream.tell()
 
     def read(self, size: int = -1, /) -> bytes:
         block = self._stream.read(size)

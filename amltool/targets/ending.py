@@ -104,7 +104,7 @@ def _environment_lock(run: Drive, store: ArtifactStore) -> list[Artifact]:
     """The lock as an artifact; a run that was canceled before it was prepared has none."""
     if not run.state.environment.lock_sha256:
         return []
-    kept = store.put(io.BytesIO(prepared_of(run).lock))
+    kept = store.put(io.BytesIO(prepared_of(run).lock), name=LOCK_FILE)
     return [Artifact(LOCK_FILE, kept.size, kept.sha256, store.address)]
 
 

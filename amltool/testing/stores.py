@@ -35,7 +35,7 @@ class FakeStore:
     def ready(self) -> None:
         """It always is."""
 
-    def put(self, stream: BinaryIO, limit: int | None = None) -> Kept:
+    def put(self, stream: BinaryIO, limit: int | None = None, name: str | None = None) -> Kept:  # noqa: ARG002
         content = b""
         while block := stream.read(BLOCK):
             content += block

@@ -13,8 +13,10 @@ from tests.amltool_command import amltool, make_project, submit
 SCRIPT = "open('outputs/m', 'w').write('x')\nprint('RAN')\n"
 COMPUTE = "type: local\n"
 UNUSABLE = {
-    "a kind that is not built yet": "azure://account/container/prefix",
-    "the same in capitals": "AZURE://account/container",
+    "a storage account without a container": "azure://account",
+    "the same in capitals": "AZURE://account/",
+    "an account that cannot be": "azure://Not.An.Account/container",
+    "a container that cannot be": "azure://account/No_Container/prefix",
     "no kind at all": "azrue://x",
     "a relative folder": "relative/dir",
     "a folder that cannot be made": "/proc/nope",

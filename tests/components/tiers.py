@@ -13,13 +13,21 @@ from tests.components import docker, hadoop_cluster
 MARK = "component"
 SSH = frozenset({"ssh_image", "_ssh_machine", "_ssh_jump", "ssh_machine", "ssh_jump", "ssh_host", "ssh_docker"})
 INDEX = frozenset({"package_index"})
-SERVICES = (("yarn", hadoop_cluster.FIXTURES), ("ssh", SSH), ("docker", docker.FIXTURES), ("package-index", INDEX))
+AZURITE = frozenset({"azurite", "own_azurite"})
+SERVICES = (
+    ("azurite", AZURITE),
+    ("yarn", hadoop_cluster.FIXTURES),
+    ("ssh", SSH),
+    ("docker", docker.FIXTURES),
+    ("package-index", INDEX),
+)
 """The fixtures of each word of AMLTOOL_REQUIRE; a test counts for the first that it uses."""
 REASONS = {
     "yarn": "a Hadoop cluster",
     "ssh": "a machine over SSH, which Docker makes",
     "docker": "a Docker daemon",
     "package-index": "a package index",
+    "azurite": "Azurite, which npm brings",
 }
 _FOLDER = Path(__file__).parent
 _SUMS = pytest.StashKey[Counter[str]]()

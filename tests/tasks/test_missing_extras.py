@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from amltool.extras import CONDA, DOCKER, MODULES, SSH
+from amltool.extras import AZURE, CONDA, DOCKER, MODULES, SSH
 from amltool.history.journal import RunRequest
 from tests.amltool_command import amltool, make_project
 from tests.waiting import wait_until
@@ -96,7 +96,21 @@ def test_attach_says_what_to_install(project: Path) -> None:
     assert "pip install 'amltool[ssh]'" in done.stderr
 
 
-@pytest.mark.parametrize("extra", [DOCKER, SSH, CONDA])
+@pytest.mark.parametrize("words", [["submit", "t.py", "--target", "local"], ["check"], ["doctor"]], ids=" ".join)
+def test_a_store_that_needs_the_extra_says_how_to_install_it(tmp_path: Path, words: list[str]) -> None:
+    settings = "artifact_store: azure://account/container\n"
+    folder = make_project(tmp_path / "project", {**FILES, "aml_config/project.yml": settings})
+
+    done = without(AZURE, folder, *words)
+
+    said = done.stdout + done.stderr
+    assert "pip install 'amltool[azure]'" in said
+    assert "bug of its own" not in said
+    assert done.returncode == 1
+    assert not list((folder / ".git/amltool/runs").glob("*"))
+
+
+@pytest.mark.parametrize("extra", [DOCKER, SSH, CONDA, AZURE])
 @pytest.mark.parametrize("words", [["runs"], ["targets"], ["--list"], ["clean"], ["history.check"]], ids=" ".join)
 def test_what_needs_no_extra_goes_without(project: Path, extra: str, words: list[str]) -> None:
     done = without(extra, project, *words)
