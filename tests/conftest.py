@@ -31,6 +31,7 @@ from tests.components.hadoop_cluster import (  # noqa: F401 (pytest finds fixtur
     blob_cluster,
     hadoop_cluster,
     hadoop_cluster_alone,
+    head_node,
 )
 from tests.components.required import is_required
 from tests.components.ssh_machine import (  # noqa: F401 (pytest finds fixtures by name)

@@ -27,6 +27,7 @@ LONGEST_FILE = 1 << 16
 LONGEST_REASON = 1000
 END_S = 60.0
 _Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9][0-9A-Za-z.+-]{0,60}$")]
+UNWATCHED = "the process on the head node that followed the application was ended; the application was killed"
 _Id = Annotated[str, msgspec.Meta(pattern=r"^application_[0-9]{1,20}_[0-9]{1,10}$")]
 
 
@@ -37,6 +38,8 @@ class Applications(msgspec.Struct, frozen=True):
     state: str = ""
     reason: str | None = None
     spark: _Version | None = None
+    done: bool = False
+    """Nothing of the run goes on or lies on the cluster."""
 
 
 class SparkSubmitLauncher:
@@ -50,6 +53,7 @@ class SparkSubmitLauncher:
         self._process = process
         self._login = login
         self._bootstrap = bootstrap
+        self._ended: set[RunFolder] = set()
 
     def get_ready(self, host: Host, expected: Expected) -> None:
         """As `Launcher.get_ready`."""
@@ -76,10 +80,8 @@ class SparkSubmitLauncher:
         return self._completed(host, folder, self._process.wait(host, folder, handle, timeout_s))
 
     def cancel(self, host: Host, folder: RunFolder, handle: Handle, grace_s: float = 10.0) -> None:
-        """As `Launcher.cancel`: the program on the head node ends its applications; what it could not end, we do."""
+        """As `Launcher.cancel`: the program on the head node ends its applications, and `observe` what it could not."""
         self._process.cancel(host, folder, handle, grace_s)
-        with contextlib.suppress(TargetError):
-            self._end_applications(host, folder)
 
     def forget(self, host: Host, folder: RunFolder) -> bool:
         """As `Launcher.forget`."""
@@ -118,19 +120,23 @@ class SparkSubmitLauncher:
         self._end_applications(host, folder)
 
     def _completed(self, host: Host, folder: RunFolder, seen: Observation) -> Observation:
-        if seen.state is LaunchState.LOST:
-            self._end_applications(host, folder)
         known = _applications(host, folder)
+        is_over = seen.state in (LaunchState.ENDED, LaunchState.LOST)
+        if is_over and not (known.done if known else seen.state is LaunchState.ENDED):
+            self._end_applications(host, folder)
         if known is None:
             return seen
         end = seen.exit
-        if end is not None and end.reason is None and known.reason and end.exit_code != 0:
-            end = replace(end, reason=known.reason[:LONGEST_REASON])
+        if end is not None and end.reason is None and end.exit_code != 0:
+            why = known.reason or (UNWATCHED if is_over and not known.done else None)
+            end = replace(end, reason=why and why[:LONGEST_REASON])
         name = known.applications[-1] if known.applications else None
         queued = seen.state is LaunchState.RUNNING and known.state in WAITING
         return replace(seen, exit=end, application_id=name, is_queued=queued, spark=known.spark)
 
     def _end_applications(self, host: Host, folder: RunFolder) -> None:
+        if folder in self._ended:
+            return
         run_id = folder.path.name
         program = self._bootstrap().with_name(CLUSTER_PROGRAM)
         words = ["python3", str(program), "end", cluster_tag(run_id), str(cluster_run_folder(run_id))]
@@ -140,6 +146,7 @@ class SparkSubmitLauncher:
             raise TargetError(
                 f"The applications of run {run_id} may still run: {said}.", "Try again when YARN answers."
             )
+        self._ended.add(folder)
 
 
 def _applications(host: Host, folder: RunFolder) -> Applications | None:

@@ -35,18 +35,21 @@ def main() -> int:
         settings = json.load(stream)
     unpack(LIBRARY, LIBRARY_FOLDER)
     sys.path.append(os.path.abspath(os.path.join(LIBRARY_FOLDER, "path")))
+    from amltool.tracking import processes
     from amltool.tracking.cluster_files import ClusterFolder
 
+    guard = Guard(processes)
     folder = ClusterFolder(settings["folder"])
     console_file = os.path.join(folder.log_folder() or ".", CONSOLE)
     end = {"v": 1, "exit_code": None, "signal": None, "started": _now(), "spark": folder.spark_version()}  # type: Dict[str, Any]
     with open(console_file, "ab", 0) as console:
         try:
             unpack(PROJECT, WORK)
-            end.update(_run(settings, console))
+            end.update(_run(settings, console, guard))
         except Exception:  # whatever it is, it is said, and what is there is kept
             console.write(traceback.format_exc().encode("utf-8", "backslashreplace"))
             end["exit_code"] = NOT_STARTED
+    guard.end()
     end["ended"] = _now()
     _leave(folder, console_file, end)
     folder.close()
@@ -54,7 +57,41 @@ def main() -> int:
     return code if code is not None else 128 + int(getattr(signal, end["signal"], 0))
 
 
-def _run(settings: "Dict[str, Any]", console: "Any") -> "Dict[str, Any]":
+class Guard:
+    """A process that ends all the script started once this one is gone, or says that the script ended.
+
+    YARN ends the process group of a container, and the script has one of its own: its ``kill 0`` is not for us.
+    """
+
+    def __init__(self, processes: "Any") -> None:
+        self._processes = processes
+        self._mark = processes.LEAST_MARK + int.from_bytes(os.urandom(7), "big")
+        source, self._held = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.setsid()
+                os.close(self._held)
+                nothing = os.open(os.devnull, os.O_RDWR)
+                for stream in (0, 1, 2):
+                    os.dup2(nothing, stream)
+                os.read(source, 1)  # ends when nobody holds the other side
+                processes.kill_marked(self._mark, None)
+            finally:
+                os._exit(0)
+        os.close(source)
+
+    def watch(self) -> None:
+        """Have this process and all that come from it watched; called by the script's own before it is the script."""
+        self._processes.put_mark(self._mark)
+
+    def end(self) -> None:
+        """End what the script left running."""
+        os.close(self._held)
+        os.waitpid(self._pid, 0)
+
+
+def _run(settings: "Dict[str, Any]", console: "Any", guard: "Guard") -> "Dict[str, Any]":
     for name in ("outputs", "logs"):
         os.makedirs(os.path.join(WORK, name), exist_ok=True)
     here = os.getcwd()
@@ -74,6 +111,7 @@ def _run(settings: "Dict[str, Any]", console: "Any") -> "Dict[str, Any]":
         stdout=console,
         stderr=console,
         start_new_session=True,
+        preexec_fn=guard.watch,  # noqa: PLW1509 (this process has no threads)
     )
     status = child.wait()
     if status < 0:

@@ -7,23 +7,28 @@ It is the command of the run there: the bootstrap watches over it, so that the r
 ``client`` the script runs here, as with any Spark (``spark_run``); in deploy mode ``cluster`` it runs in a container of
 YARN (``cluster_driver``): this program submits it once, shows its console as it grows, and brings its outputs here.
 Application ids, the state that YARN says, and the reason of an end that the script could not say itself are in
-``SPARK_FILE`` of the run's folder.
+``SPARK_FILE`` of the run's folder. ``done`` stands there once nothing of the run goes on or lies on the cluster: where
+this program was killed before, its client ends what is left (``end``).
 
 YARN's answers to each kind of end: docs/hdinsight.md.
 """
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Callable, Dict, List, Optional, TypeVar
+
+    T = TypeVar("T")
 
 if not __package__:  # run by its path, as the bootstrap: our modules must not shadow the user's
     package = type(sys)("amltool_bootstrap")
@@ -43,6 +48,7 @@ SETTINGS_VARIABLE = "AMLTOOL_CLUSTER_RUN"
 SPARK_FILE = "spark.json"
 FOLDER = "cluster"
 """In the run's folder: what is sent to the cluster and what comes back."""
+WATCH_S = 1.0
 LOOK_S = 0.5
 """Between two looks at the application and its console."""
 SILENCE_S = 600.0
@@ -52,6 +58,10 @@ SEEN_S = 30.0
 AGGREGATION_S = 30.0
 TAIL = 1 << 16
 UNKNOWN = 1
+WAITS = "NEW"
+"""YARN's word for an application that it does not know yet."""
+OVER_S = 10.0
+"""How long an application that was killed may take to end, before what it leaves is removed."""
 OURS = ("AMLTOOL_", "AZUREML_")
 TAGS = "spark.yarn.tags="
 
@@ -62,7 +72,9 @@ def main(arguments: "List[str]") -> int:
         return end(*arguments[1:3])
     settings = json.loads(os.environ.pop(SETTINGS_VARIABLE))
     run = ClientRun(settings) if settings["mode"] == "client" else ClusterRun(settings)
+    run.say()
     status = run.run()
+    run.say(done=not run.unanswered)
     if status < 0:
         end_by(-status)
     return status
@@ -72,21 +84,36 @@ def end(tag: str, folder: str) -> int:
     """End the applications of a run that cannot do so any more, and remove what they leave; 0 when nothing is left."""
     yarn = Yarn(os.environ)
     try:
-        found = yarn.applications(tag)
-        killed = [each["id"] for each in found if each.get("state") not in OVER]
-        for name in killed:
-            yarn.kill(name)
+        kill(yarn, tag)
     except YarnError as error:
         sys.stderr.write("%s\n" % error)
         return 1
     subprocess.Popen(  # it takes a Java machine some seconds, and nobody needs to wait for it
-        ["hadoop", "fs", "-rm", "-r", "-f", "-skipTrash", folder, *[STAGING + "/" + each["id"] for each in found]],
+        ["hadoop", "fs", "-rm", "-r", "-f", "-skipTrash", folder],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     return 0
+
+
+def kill(yarn: "Yarn", tag: str) -> bool:
+    """Kill what runs of a run on the cluster, and wait until it is over; False where nothing ran.
+
+    Raises:
+        YarnError: no ResourceManager answers.
+    """
+    until, killed = time.monotonic() + OVER_S, []  # type: float, List[str]
+    while True:
+        running = [each["id"] for each in yarn.applications(tag) if each.get("state") not in OVER]
+        for name in running:
+            if name not in killed:
+                yarn.kill(name)
+                killed.append(name)
+        if not running or time.monotonic() > until:
+            return bool(killed)
+        time.sleep(LOOK_S / 5)
 
 
 class _Run:
@@ -100,22 +127,28 @@ class _Run:
         self.yarn = Yarn(os.environ)
         self.tag = settings["tag"]
         self.modules = []  # type: List[str]
-        self.known = {"v": 1, "applications": [], "state": "", "reason": None, "spark": None}  # type: Dict[str, Any]
+        self.unanswered = False
+        self.saying = threading.Lock()
+        self.known = {"v": 1, "applications": [], "state": "", "reason": None}  # type: Dict[str, Any]
+        self.known.update(spark=None, done=False)
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
 
     def say(self, **changes: "Any") -> None:
         """Write down what is known of the application."""
-        self.known.update(changes)
-        beside = os.path.join(self.top, "." + SPARK_FILE)
-        with open(beside, "w", encoding="ascii") as stream:
-            json.dump(self.known, stream)
-        os.rename(beside, os.path.join(self.top, SPARK_FILE))
+        with self.saying:
+            self.known.update(changes)
+            beside = os.path.join(self.top, "." + SPARK_FILE)
+            with open(beside, "w", encoding="ascii") as stream:
+                json.dump(self.known, stream)
+            os.rename(beside, os.path.join(self.top, SPARK_FILE))
 
     def options(self) -> "List[str]":
         """The options of ``spark-submit``: what the user wrote wins, but the tag is ours beside theirs."""
         settings = self.settings
         tags = [word.partition("=")[2] for word in settings["options"] if word.startswith(TAGS)]
         found = ["--conf", "spark.yarn.maxAppAttempts=1"]
+        # what is removed with the run's folder is removed whenever the run is killed
+        found += ["--conf", "spark.yarn.stagingDir=%s/%s" % (self.yarn.home, settings["folder"])]
         # not --py-files: with it a driver in a container warns of a path of this machine
         found += ["--conf", "spark.yarn.dist.pyFiles=" + ",".join(self.modules), *settings["options"]]
         found += ["--conf", TAGS + ",".join([self.tag, *tags])]
@@ -123,33 +156,41 @@ class _Run:
             found += ["--archives", self.yarn.home + "/" + settings["archive"]["remote"] + "#environment"]
         return found
 
-    def applications(self) -> "List[Dict[str, Any]]":
-        """The run's applications, written down; empty where nobody answers."""
-        try:
-            found = self.yarn.applications(self.tag)
-        except YarnError:
-            return []
+    def look(self) -> "List[Dict[str, Any]]":
+        """The run's applications, written down where something is new.
+
+        Raises:
+            YarnError: no ResourceManager answers.
+        """
+        found = self.yarn.applications(self.tag)
         if found:
-            self.say(applications=[each["id"] for each in found], state=found[-1].get("state", ""))
+            names, state = [each["id"] for each in found], found[-1].get("state", "")
+            if (names, state) != (self.known["applications"], self.known["state"]):
+                self.say(applications=names, state=state)
         return found
+
+    def patiently(self, ask: "Callable[[], T]") -> "Optional[T]":
+        """What YARN answers, also where its ResourceManager is away for some minutes; ``None`` where it stays away."""
+        until = time.monotonic() + SILENCE_S
+        while True:
+            try:
+                return ask()
+            except YarnError as error:
+                if time.monotonic() > until:
+                    sys.stderr.write("amltool: YARN is not asked any more: %s\n" % error)
+                    self.unanswered = True
+                    return None
+                time.sleep(LOOK_S)
 
     def end_applications(self, *, clean: bool) -> None:
         """Kill what still runs of the run on the cluster; with ``clean`` remove what a killed one leaves behind."""
-        for each in self.applications():
-            if each.get("state") not in OVER:
-                try:
-                    self.yarn.kill(each["id"])
-                except YarnError as error:
-                    sys.stderr.write("amltool: %s could not be killed: %s\n" % (each["id"], error))
-                clean = True
-        if clean:
-            staging = [STAGING + "/" + name for name in self.known["applications"]]
-            files("-rm", "-r", "-f", "-skipTrash", self.settings["folder"], *staging)
+        if self.patiently(lambda: kill(self.yarn, self.tag)) or clean:
+            files("-rm", "-r", "-f", "-skipTrash", self.settings["folder"])
 
     def reason(self, text: str) -> None:
         """Write down the reason of a failed end, where ``text`` (of Spark or YARN) names one that has a remedy."""
         found = reason_in(text)
-        if found:
+        if found and not self.known["reason"]:
             self.say(reason=found)
 
     def fetch(self) -> "Optional[Dict[str, Any]]":
@@ -189,15 +230,28 @@ class ClientRun(_Run):
         self.modules = pack_for_executors(self.work, self.folder)
         os.environ[spark_run.FOLDER_VARIABLE] = self.settings["folder"]
         command = [*self.settings["spark_submit"], "--master", "yarn", "--deploy-mode", "client", *self.options()]
+        threading.Thread(target=self._watch, daemon=True).start()
         status = spark_run.submit(command, self.settings["script"])
         self.say(spark=_tail(self._path(spark_run.VERSION)) or None)
         is_fetched = os.path.exists(self._path(spark_run.FETCHED))
-        if not is_fetched and self.applications():  # the Java machine is gone: it was killed, or the run canceled
-            self.fetch()
-        self.end_applications(clean=status < 0 or (status > 0 and not is_fetched))
+        found = self.patiently(self.look)
         if status > 0:
             self.reason(_tail(os.path.join(self.top, "console.log")))
+        elif status < 0 and not is_fetched:
+            self.say(reason="Spark was ended by %s before the script ended" % _signal_name(-status))
+        if not is_fetched and found:  # the Java machine is gone: it was killed, or the run canceled
+            self.fetch()
+        self.end_applications(clean=status < 0 or (status > 0 and not is_fetched))
         return status
+
+    def _watch(self) -> None:
+        """Write down when the application waits, and when it runs: nobody else looks while the script goes on."""
+        while True:
+            try:
+                self.look()
+            except (YarnError, OSError):
+                pass
+            time.sleep(WATCH_S)
 
 
 class ClusterRun(_Run):
@@ -212,33 +266,52 @@ class ClusterRun(_Run):
         """An exit code, or a signal's number as a negative one."""
         for number in spark_run.ASKED_TO_END:
             signal.signal(number, self._cancel)
+        self.say(state=WAITS)
         self.modules = pack_for_executors(self.work, self.folder)
         pack(self.settings["library"], self._path(LIBRARY))
         self._write_settings()
         status = self._submit()
-        archive = self.settings["archive"]
-        if status and archive and archive["remote"] in _tail(self._path("submit.log")):  # somebody removed it
+        if status == 1 and self._lacks_archive():  # somebody removed it
+            archive = self.settings["archive"]
             files("-mkdir", "-p", os.path.dirname(archive["remote"]))
             files("-put", "-f", archive["local"], archive["remote"])
             status = self._submit()
-        if status:
-            said = _tail(self._path("submit.log"))
-            sys.stderr.write(said)
-            self.reason(said)
-            self.end_applications(clean=self.canceled)
-            return status
+        found = self.patiently(self.look) if status > 128 and not self.canceled else None
+        if status and not found:  # one that was killed may have submitted it before
+            return self._not_submitted(status)
         application = self._follow()
         if application is None:
-            self.end_applications(clean=True)
-            return UNKNOWN if not self.canceled else 128 + signal.SIGTERM
+            self.end_applications(clean=not self.canceled)
+            if not self.canceled:
+                return UNKNOWN
+            self.fetch()
+            return -signal.SIGTERM
         end = self.fetch()
         if end is None:
             return self._without_words(application)
         self._show_rest(os.path.join(self.folder, "console.log"))
         self.say(spark=str(end.get("spark") or "") or None)
+        if end.get("exit_code"):
+            self.reason(_tail(os.path.join(self.folder, "console.log")))
         if end.get("signal"):
             return -int(getattr(signal, str(end["signal"]), signal.SIGKILL))
         return int(end["exit_code"])
+
+    def _lacks_archive(self) -> bool:
+        archive = self.settings["archive"]
+        missing = archive and r"File(?:NotFoundException| does not exist)[^\n]*" + re.escape(archive["remote"])
+        return bool(missing and re.search(missing, _tail(self._path("submit.log"))))
+
+    def _not_submitted(self, status: int) -> int:
+        """The exit code of a ``spark-submit`` that failed, after its words and without a trace of it on the cluster."""
+        said = _tail(self._path("submit.log"))
+        sys.stderr.write(said)
+        self.reason(said)
+        if not self.known["reason"] and not self.canceled:
+            ended = "ended by %s" % _signal_name(status - 128) if status > 128 else "failed with exit code %d" % status
+            self.say(reason="spark-submit %s before YARN had accepted the application" % ended)
+        self.end_applications(clean=True)
+        return status
 
     def _cancel(self, *_: "Any") -> None:
         self.canceled = True
@@ -275,28 +348,23 @@ class ClusterRun(_Run):
         """Show the driver's console until the application is over; ``None`` where it was canceled or is lost."""
         heard = began = time.monotonic()
         while True:
+            found = None
             try:
-                found = self.yarn.applications(self.tag)
+                found = self.look()
                 heard = time.monotonic()
             except YarnError as error:
                 if time.monotonic() - heard > SILENCE_S:
                     self.say(reason="the ResourceManager did not answer for %d minutes: %s" % (SILENCE_S / 60, error))
                     return None
-                found = None
-            if self.canceled:
+            if self.canceled and found != []:
                 return None
             if found == [] and time.monotonic() - began > SEEN_S:
                 self.say(reason="YARN accepted the application and does not list it")
                 return None
-            if found:
-                latest = found[-1]
-                names = [each["id"] for each in found]
-                if (names, latest.get("state")) != (self.known["applications"], self.known["state"]):
-                    self.say(applications=names, state=latest.get("state", ""))
-                if latest.get("state") in OVER:
-                    return latest
-                if latest.get("state") not in WAITING:
-                    self._show_new(latest)
+            if found and found[-1].get("state") in OVER:
+                return found[-1]
+            if found and found[-1].get("state") not in WAITING:
+                self._show_new(found[-1])
             time.sleep(LOOK_S)
 
     def _show_new(self, application: "Dict[str, Any]") -> None:
@@ -329,8 +397,7 @@ class ClusterRun(_Run):
         """The exit code where the driver could not say how it ended: YARN's word, and what its log holds."""
         self._show_aggregated(application)
         diagnostics = str(application.get("diagnostics") or "")
-        final = application.get("finalStatus")
-        if final == "KILLED":
+        if application.get("finalStatus") == "KILLED":
             self.say(reason="the application was killed in YARN")
         elif not reason_in(diagnostics):
             self.say(reason="the driver was lost: %s" % (diagnostics.strip().splitlines() or ["YARN says no more"])[0])
@@ -344,7 +411,7 @@ class ClusterRun(_Run):
         until = time.monotonic() + AGGREGATION_S
         while application.get("logAggregationStatus") in ("NOT_START", "RUNNING") and time.monotonic() < until:
             time.sleep(LOOK_S)
-            application = (self.applications() or [application])[-1]
+            application = (self.patiently(self.look) or [application])[-1]
         for name, offset in ((CONSOLE, self.shown), ("stderr", -4096)):
             said = subprocess.run(
                 ["yarn", "logs", "-applicationId", application["id"], "-log_files", name],
@@ -354,6 +421,13 @@ class ClusterRun(_Run):
             ).stdout
             for part in said.split(b"\nLogContents:\n")[1:2]:
                 self._show(part.rpartition(b"\nEnd of LogType:")[0][offset:])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number
 
 
 def files(*words: str) -> int:

@@ -50,6 +50,21 @@ _REASONS = (
         ),
     ),
     (
+        r"Container killed by YARN for exceeding (physical|virtual) memory limits",
+        (
+            "out of memory: an executor's container was over its limit; raise spark.executor.memory or "
+            "spark.executor.memoryOverhead in spark_dependencies.yml"
+        ),
+    ),
+    (
+        r"YARN application has exited unexpectedly with state KILLED",
+        "the application was killed in YARN",
+    ),
+    (
+        r"YARN application has exited unexpectedly with state FAILED",
+        "the application master was lost: yarn logs -applicationId with the id of the application tells more",
+    ),
+    (
         r"SafeModeException|Name ?node is in safe mode",
         "the cluster's file system is in safe mode: wait, or have it left (hdfs dfsadmin -safemode leave)",
     ),

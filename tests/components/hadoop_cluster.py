@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from amltool.files import locked
+from amltool.hosts.ssh import SshHost, SshSettings
 from amltool.layout import cluster_tag
 from tests.components import docker_service, mounts, places
 from tests.components.required import is_required, missing
@@ -71,11 +72,20 @@ class HadoopCluster:
 
     def known_to(self, home: Path) -> None:
         """Let a user's ``~/.ssh/known_hosts`` have the head node's host key."""
-        code, key = self.execute(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"])
-        assert code == 0, key
         (home / ".ssh").mkdir(mode=0o700, exist_ok=True)
         with (home / ".ssh/known_hosts").open("a") as stream:
-            stream.write(f"{self.head} {' '.join(key.split()[:2])}\n")
+            stream.write(self._known_hosts_line())
+
+    def settings(self, folder: Path) -> SshSettings:
+        """How to reach the head node: with the key, and its host key in a file of ``folder``."""
+        known = folder / f"known_hosts-{self.head}"
+        known.write_text(self._known_hosts_line())
+        return SshSettings(self.head, username=self.user, key_file=self.key, known_hosts=(known,))
+
+    def _known_hosts_line(self) -> str:
+        code, key = self.execute(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"])
+        assert code == 0, key
+        return f"{self.head} {' '.join(key.split()[:2])}\n"
 
     def application(self, name: str) -> dict[str, Any]:
         """An application, as YARN tells of it."""
@@ -105,10 +115,12 @@ class HadoopCluster:
     def processes_of(self, run_id: str) -> list[int]:
         """The processes of a run on the head node: those whose command line or current folder names it."""
         script = (
-            'for each in /proc/[0-9]*; do case "$(tr "\\0" " " <$each/cmdline)$(readlink $each/cwd)" in '
+            "for each in /proc/[0-9]*; do [ $each = /proc/$$ ] && continue; "
+            'case "$(tr "\\0" " " <$each/cmdline)$(readlink $each/cwd)" in '
             '*"$0"*) echo ${each#/proc/};; esac; done 2>/dev/null'
         )
-        return [int(word) for word in self.execute(["sh", "-c", script, run_id])[1].split()]
+        said = self.execute(["sh", "-c", script, run_id], user=self.user)[1]  # root in a container may not look there
+        return [int(word) for word in said.split()]
 
     def nothing_is_left(self, run_id: str, *, within_s: float = 240.0) -> None:
         """Nothing of a run goes on or lies on the cluster, or soon will not: applications, processes, files."""
@@ -251,6 +263,14 @@ def hadoop_cluster(_hadoop_cluster: HadoopCluster, tmp_path: Path) -> Iterator[H
     with _used(_hadoop_cluster.name, fcntl.LOCK_SH):
         yield _hadoop_cluster
         _end_of(_hadoop_cluster, tmp_path)
+
+
+@pytest.fixture
+def head_node(hadoop_cluster: HadoopCluster, tmp_path: Path) -> Iterator[SshHost]:
+    """The head node as a host, connected at the first need."""
+    host = SshHost(hadoop_cluster.settings(tmp_path))
+    yield host
+    host.close()
 
 
 @pytest.fixture

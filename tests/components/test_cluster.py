@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.amltool_command import amltool
-from tests.components.docker_projects import artifact, artifacts, completed, compute_file, submit, unfinished
+from tests.components.cluster_projects import MODES, ended, make, shown, start, wait_for_console
+from tests.components.docker_projects import artifact, artifacts, completed, submit, unfinished
 from tests.components.hadoop_cluster import HadoopCluster
-from tests.repositories import make_repository
-from tests.waiting import wait_until
 
-MODES = ["client", "cluster"]
-END_S = 240.0
-RUN_CONFIGURATION = (
-    "ArgumentVector:\n- $file\nTarget: {}\nFramework: PySpark\nPrepareEnvironment: true\nTrackedRun: true\n"
-    "CondaDependenciesFile: aml_config/conda_dependencies.yml\n"
-    "SparkDependenciesFile: aml_config/spark_dependencies.yml\n"
-)
-SMALL = (
-    "configuration:\n  spark.executor.instances: 1\n  spark.sql.shuffle.partitions: 2\n"
-    "  spark.ui.enabled: false\nrepositories: []\npackages: []\n"
-)
 TRAIN = """
 import os, sys
 import attr
@@ -46,59 +28,20 @@ open("outputs/result.txt", "w").write("%d %s %s" % (total, attr.__version__, ver
 open("logs/training.log", "w").write("log")
 print("arguments", sys.argv[1:], "share", os.environ.get("AZUREML_NATIVE_SHARE_DIRECTORY"))
 """
-ENDS = """
-import os, sys, signal
-if sys.argv[1] != "early":
-    from pyspark.sql import SparkSession
-    SparkSession.builder.getOrCreate().range(3).count()
-open("outputs/left.txt", "w").write("left")
-print("last words", flush=True)
-if sys.argv[2] == "raise":
-    raise ValueError("it does not work")
-if sys.argv[2] == "kill":
-    os.kill(os.getpid(), signal.SIGKILL)
-sys.exit(int(sys.argv[2]))
-"""
 LONG = """
 import time
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
 print("begun", spark.sparkContext.applicationId, flush=True)
-time.sleep(600)
+time.sleep(3600)
 """
-FILES: dict[str, bytes | str] = {
-    "train.py": TRAIN,
-    "ends.py": ENDS,
-    "long.py": LONG,
-    "helper.py": "def double(number):\n    return 2 * number\n",
-    "aml_config/conda_dependencies.yml": "dependencies:\n- python>=3.8\n- pip:\n  - attrs==23.2.0\n",
-    "aml_config/spark_dependencies.yml": SMALL,
-    ".gitignore": "outputs/\n",
-}
+FILES = {"train.py": TRAIN, "long.py": LONG, "helper.py": "def double(number):\n    return 2 * number\n"}
 
 
 @pytest.fixture
 def project(tmp_path: Path, hadoop_cluster: HadoopCluster) -> Path:
     """A project with a target for each deploy mode."""
-    return _project(tmp_path / "project", hadoop_cluster)
-
-
-def _project(folder: Path, cluster: HadoopCluster, files: dict[str, bytes | str] | None = None) -> Path:
-    cluster.known_to(Path.home())
-    files = {**FILES, **(files or {})}
-    for mode in MODES:
-        compute = {
-            "type": "cluster", "address": cluster.head, "username": cluster.user, "privateKeyFile": str(cluster.key),
-            "yarnDeployMode": mode,
-        }  # fmt: skip
-        files[f"aml_config/{mode}.compute"] = compute_file(compute)
-        files[f"aml_config/{mode}.runconfig"] = RUN_CONFIGURATION.format(mode)
-    return make_repository(folder, files)
-
-
-def _ends(project: Path, mode: str, when: str, how: str) -> tuple[int, dict[str, Any], str]:
-    done = submit(project, "ends.py", target=mode, arguments=(when, how))
-    return done.exit_code, done.record, done.printed
+    return make(tmp_path / "project", hadoop_cluster, FILES)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -114,138 +57,32 @@ def test_a_run_comes_back_with_its_outputs_and_is_known_to_yarn(
     assert artifact(project, "outputs/result.txt", tmp_path / "result") == b"90 23.2.0 ['23.2.0']"
     names = {*artifacts(found)}
     assert {"outputs/numbers/_SUCCESS", "logs/training.log", "console.log", "environment.lock.json"} <= names
-    assert hadoop_cluster.application(found["application_id"])["finalStatus"] == "SUCCEEDED"
-    assert len(hadoop_cluster.applications(found["run_id"])) == 1
+    [application] = hadoop_cluster.applications(found["run_id"])
+    assert (application["id"], application["finalStatus"]) == (found["application_id"], "SUCCEEDED")
     assert unfinished(project) == []
     hadoop_cluster.nothing_is_left(found["run_id"])
 
 
-@pytest.mark.parametrize(
-    ("mode", "when", "how", "exit_code", "signal_name"),
-    [
-        ("client", "late", "7", 7, None),
-        ("cluster", "late", "7", 7, None),
-        ("client", "late", "kill", None, "SIGKILL"),
-        ("cluster", "late", "kill", None, "SIGKILL"),
-        ("cluster", "late", "raise", 1, None),
-        ("client", "early", "3", 3, None),
-        ("cluster", "early", "3", 3, None),
-        ("cluster", "early", "0", 0, None),
-    ],
-)
-def test_an_end_is_the_scripts_own(
-    mode: str,
-    when: str,
-    how: str,
-    exit_code: int | None,
-    signal_name: str | None,
-    project: Path,
-    hadoop_cluster: HadoopCluster,
-) -> None:
-    _, found, printed = _ends(project, mode, when, how)
-
-    assert (found["exit_code"], found["signal"]) == (exit_code, signal_name)
-    assert found["status"] == ("Completed" if exit_code == 0 else "Failed")
-    assert "last words\n" in printed
-    assert "outputs/left.txt" in artifacts(found)
-    assert len(hadoop_cluster.applications(found["run_id"])) <= 1
-    hadoop_cluster.nothing_is_left(found["run_id"])
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"spark.yarn.queue": "nobody"}, "YARN has no queue"),
-        ({"spark.driver.memory": "90g"}, "more memory"),
-    ],
-)
-def test_what_yarn_refuses_is_a_reason_with_a_remedy(
-    settings: dict[str, str], reason: str, tmp_path: Path, hadoop_cluster: HadoopCluster
-) -> None:
-    lines = "".join(f"  {name}: {value}\n" for name, value in settings.items())
-    files: dict[str, bytes | str] = {"aml_config/spark_dependencies.yml": f"configuration:\n{lines}"}
-    project = _project(tmp_path / "project", hadoop_cluster, files)
-
-    found = submit(project, target="cluster", arguments=("1",)).record
-
-    assert found["status"] == "Failed"
-    assert reason in found["reason"]
-    hadoop_cluster.nothing_is_left(found["run_id"])
-
-
-def test_two_runs_at_once_do_not_meet_on_the_file_system(project: Path, hadoop_cluster: HadoopCluster) -> None:
-    first = _start(project, "client", "train.py", "3")
+def test_two_runs_at_once_do_not_meet_on_the_file_system(project: Path) -> None:
+    first = start(project, "client", "train.py", "3")
     second = submit(project, target="cluster", arguments=("5",))
-    amltool(project, "wait", first)
+    ended(project, first)
 
-    sizes = {}
+    sizes = []
     for run_id in (first, completed(second)["run_id"]):
-        record = json.loads(amltool(project, "show", run_id, "--json").stdout)
+        record = shown(project, run_id)
         assert record["status"] == "Completed", record["reason"]
-        sizes[run_id] = [
-            each["size"] for each in record["artifacts"] if re.match(r"outputs/numbers/part.*json$", each["path"])
-        ]
-    assert sorted(sizes.values()) == [[30], [50]]
+        parts = [each for each in record["artifacts"] if re.match(r"outputs/numbers/part.*json$", each["path"])]
+        sizes += [each["size"] for each in parts]
+    assert sizes == [27, 45]  # a line of JSON is nine bytes
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_cancel_ends_the_application(mode: str, project: Path, hadoop_cluster: HadoopCluster) -> None:
-    run_id = _start(project, mode, "long.py")
-    _wait_for_console(project, run_id, "begun")
+    run_id = start(project, mode, "long.py")
+    wait_for_console(project, run_id, "begun")
 
     amltool(project, "cancel", run_id)
 
-    record = json.loads(amltool(project, "show", run_id, "--json").stdout)
-    assert record["status"] == "Canceled"
+    assert shown(project, run_id)["status"] == "Canceled"
     hadoop_cluster.nothing_is_left(run_id)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_run_outlives_its_client_and_is_submitted_once(
-    mode: str, project: Path, hadoop_cluster: HadoopCluster
-) -> None:
-    command = [sys.executable, "-m", "amltool", "submit", "train.py", "--target", mode, "--", "4"]
-    root = str(Path(__file__).resolve().parents[2])
-    nothing = subprocess.DEVNULL
-    environment = {**os.environ, "PYTHONPATH": root}
-    client = subprocess.Popen(command, cwd=project, env=environment, stdout=nothing, stderr=nothing)
-    wait_until(lambda: any(_launched(project)), END_S)
-    client.send_signal(signal.SIGKILL)
-    client.wait()
-    [run_id] = _launched(project)
-
-    amltool(project, "wait", run_id)
-
-    record = json.loads(amltool(project, "show", run_id, "--json").stdout)
-    assert record["status"] == "Completed"
-    assert [each["id"] for each in hadoop_cluster.applications(run_id)] == [record["application_id"]]
-
-
-def test_an_application_whose_program_on_the_head_node_was_killed_is_ended(
-    project: Path, hadoop_cluster: HadoopCluster
-) -> None:
-    run_id = _start(project, "cluster", "long.py")
-    _wait_for_console(project, run_id, "begun")
-    hadoop_cluster.execute(["pkill", "-KILL", "-u", "sshuser", "python3"])
-
-    amltool(project, "wait", run_id, check=False)
-
-    record = json.loads(amltool(project, "show", run_id, "--json").stdout)
-    assert record["status"] == "Failed"
-    hadoop_cluster.nothing_is_left(run_id)
-
-
-def _start(project: Path, mode: str, script: str, *arguments: str) -> str:
-    said = amltool(project, "submit", script, "--target", mode, "--detach", "--", *arguments).stdout
-    found = re.search(r"RunId: (\S+)", said)
-    assert found is not None, said
-    return found[1]
-
-
-def _launched(project: Path) -> list[str]:
-    states = (project / ".git/amltool/runs").glob("*/state.json")
-    return [state.parent.name for state in states if json.loads(state.read_bytes())["step"] == "launched"]
-
-
-def _wait_for_console(project: Path, run_id: str, words: str) -> None:
-    wait_until(lambda: words in amltool(project, "logs", run_id, check=False).stdout, END_S)

@@ -37,6 +37,20 @@ class TestSshHost(HostContract):
         return folder
 
 
+class TestHeadNode(HostContract):
+    """The head node of a Hadoop cluster."""
+
+    @pytest.fixture
+    def host(self, head_node: SshHost) -> Host:
+        return head_node
+
+    @pytest.fixture
+    def place(self, head_node: SshHost) -> PurePosixPath:
+        folder = head_node.root / "contract" / os.urandom(4).hex()
+        head_node.make_folder(folder)
+        return folder
+
+
 class TestFakeHost(HostContract):
     @pytest.fixture
     def host(self) -> Host:

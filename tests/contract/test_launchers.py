@@ -16,6 +16,7 @@ import pytest
 
 import amltool.tracking.bootstrap
 from amltool.containers.daemon import DockerDaemon
+from amltool.environments.login import Login
 from amltool.errors import UserError
 from amltool.hosts.base import Host
 from amltool.hosts.local import LocalHost
@@ -25,6 +26,7 @@ from amltool.launchers.container import ContainerLauncher
 from amltool.launchers.container_spec import ContainerSettings
 from amltool.launchers.copying import read_file
 from amltool.launchers.process import ProcessLauncher
+from amltool.launchers.spark_submit import SparkSubmitLauncher
 from amltool.layout import RUN_IN_CONTAINER, RunFolder, container_name
 from amltool.testing.hosts import FakeHost
 from amltool.testing.launchers import (
@@ -110,6 +112,21 @@ class TestProcessLauncherOverSsh(ProcessContract):
 
     def work_in_run(self, folder: RunFolder) -> str:
         return str(folder.work)
+
+
+class TestSparkSubmitLauncher(TestProcessLauncherOverSsh):
+    """On the head node of a Hadoop cluster; tests/components/test_cluster_ends.py has the ends of applications."""
+
+    @pytest.fixture
+    def host(self, head_node: SshHost) -> Host:
+        return head_node
+
+    @pytest.fixture
+    def launcher(self, host: Host) -> Launcher:
+        def bootstrap() -> PurePosixPath:
+            return PurePosixPath(travel.install(host).bootstrap)
+
+        return SparkSubmitLauncher(ProcessLauncher(bootstrap), Login(host), bootstrap)
 
 
 class TestContainerLauncher(ProcessContract):

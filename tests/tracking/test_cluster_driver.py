@@ -1,14 +1,21 @@
-"""Zip files with which a project reaches the nodes of a cluster."""
+"""Zip files with which a project reaches the nodes of a cluster, and the guard of what its script starts there."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amltool.tracking import processes
 from amltool.tracking.cluster_driver import pack, unpack
+from tests.components import mounts
+from tests.waiting import wait_until
 
 NAMES = st.text(alphabet="abcé -_.", min_size=1, max_size=8).filter(lambda name: name not in (".", ".."))
 FILES = st.dictionaries(
@@ -54,6 +61,38 @@ def test_links_stay_links_and_folders_at_the_top_can_be_left_out(tmp_path: Path)
 
     assert sorted(_files(target)) == ["file-link", "link", "sub/outputs/kept.txt"]
     assert (target / "link").readlink() == Path("sub")
+
+
+DRIVER = """
+import os, subprocess, sys, time
+from amltool.tracking import processes
+from amltool.tracking.cluster_driver import Guard
+guard = Guard(processes)
+script = "import os, time; os.fork() or os.setsid(); open(str(os.getpid()), 'x'); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, preexec_fn=guard.watch)
+if sys.argv[1] == "ended":
+    while len([name for name in os.listdir(".") if name.isdigit()]) < 2:
+        time.sleep(0.01)
+    child.kill()
+    guard.end()
+else:
+    child.wait()
+"""
+
+
+@pytest.mark.parametrize("how", ["ended", "killed"])
+@pytest.mark.skipif(not processes.LINUX, reason="a cluster's nodes run Linux")
+def test_what_a_script_started_in_a_container_ends_with_it_or_with_its_driver(tmp_path: Path, how: str) -> None:
+    root = str(Path(__file__).parents[2])
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, how], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root})
+    if how == "killed":
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+        driver.send_signal(signal.SIGKILL)
+    driver.wait()
+
+    pids = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(pids) == 2
+    wait_until(lambda: not any(mounts.is_alive(pid) for pid in pids))
 
 
 def _files(folder: Path) -> dict[str, object]:
