@@ -42,7 +42,7 @@ from .cluster_driver import CONSOLE, END, LEFT, LIBRARY, METRICS, PROJECT, SETTI
 from .ending import end_by  # noqa: E402
 from .executor_modules import pack_for_executors  # noqa: E402
 from .spark_reasons import reason_in  # noqa: E402
-from .yarn import OVER, STAGING, WAITING, Yarn, YarnError, am_container, read_log  # noqa: E402
+from .yarn import OVER, WAITING, Yarn, YarnError, am_container, read_log  # noqa: E402
 
 SETTINGS_VARIABLE = "AMLTOOL_CLUSTER_RUN"
 SPARK_FILE = "spark.json"
