@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import msgspec
@@ -12,6 +13,7 @@ from amltool.git.refs import tip_of
 from amltool.layout import HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
 
 LONGEST = 200
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class NotedTips(msgspec.Struct, frozen=True):
@@ -31,7 +33,9 @@ def note_tips(git: Git, history: str) -> None:
 def noted_tips(git: Git) -> NotedTips | None:
     """The tips as they were noted; ``None`` where they were not, or the file is damaged."""
     with suppress(OSError, msgspec.MsgspecError), git.layout.noted_tips.open("rb") as stream:
-        return msgspec.json.decode(stream.read(LONGEST), type=NotedTips)
+        found = msgspec.json.decode(stream.read(LONGEST), type=NotedTips)
+        if all(tip is None or _ID.fullmatch(tip) for tip in (found.history, found.snapshots)):
+            return found
     return None
 
 

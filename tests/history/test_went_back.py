@@ -126,6 +126,18 @@ def test_what_a_mirror_fetch_took_and_gc_removed_is_said(repository: Path, tmp_p
     assert Fault.NOTES_GONE in {each.fault for each in check(Git.at(repository))}
 
 
+@pytest.mark.parametrize("noted", ["", "[]", '{"history":"zz"}', '{"history":"-x","snapshots":"--help"}'])
+def test_damaged_notes_of_where_the_refs_were_put_nothing_back_and_stop_nothing(repository: Path, noted: str) -> None:
+    recorded(repository, 1)
+    for ref in (NOTES_REF, HISTORY_REF):
+        git(repository, "update-ref", "-d", ref)
+    Git.at(repository).layout.noted_tips.write_text(noted)
+
+    assert ids(repository) == set()
+    recorded(repository, 2)
+    assert len(ids(repository)) == 1
+
+
 def test_who_removes_the_history_of_kept_runs_has_an_empty_one(repository: Path) -> None:
     recorded(repository, 1)
     for ref in (NOTES_REF, HISTORY_REF):
