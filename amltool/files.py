@@ -13,6 +13,9 @@ from pathlib import Path
 from amltool.errors import UserError
 from amltool.locks import LOCKED_S, LockedError, Patience, note_holder
 
+LARGEST = 64 << 20
+"""Bytes of a file of ours that is read at once: a journal entry, a note of where something is."""
+
 
 def write_whole(path: Path, content: bytes, *, durable: bool = False, mode: int = 0o644) -> None:
     """Write a file beside its place and rename it there, so that no reader ever sees half of it.
@@ -37,6 +40,26 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False, mode: int 
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def read_regular(path: Path, largest: int = LARGEST) -> bytes:
+    """The content of a file of ours; no pipe or device that somebody put in its place is waited for.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it is no regular file, has more than ``largest`` bytes, or cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        state = os.fstat(handle)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if state.st_size > largest:
+            raise OSError(errno.EFBIG, "it is too large", str(path))
+        with os.fdopen(os.dup(handle), "rb") as stream:
+            return stream.read(largest)
+    finally:
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

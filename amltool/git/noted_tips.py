@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import msgspec
 
-from amltool.files import write_whole
+from amltool.files import read_regular, write_whole
 from amltool.git.command import Git
 from amltool.git.refs import tip_of
 from amltool.layout import HISTORY_REF, NOTES_REF, SNAPSHOTS_REF
@@ -32,8 +32,8 @@ def note_tips(git: Git, history: str) -> None:
 
 def noted_tips(git: Git) -> NotedTips | None:
     """The tips as they were noted; ``None`` where they were not, or the file is damaged."""
-    with suppress(OSError, msgspec.MsgspecError), git.layout.noted_tips.open("rb") as stream:
-        found = msgspec.json.decode(stream.read(LONGEST), type=NotedTips)
+    with suppress(OSError, msgspec.MsgspecError):
+        found = msgspec.json.decode(read_regular(git.layout.noted_tips, LONGEST), type=NotedTips)
         if all(tip is None or _ID.fullmatch(tip) for tip in (found.history, found.snapshots)):
             return found
     return None

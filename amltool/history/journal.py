@@ -19,7 +19,7 @@ import msgspec
 
 from amltool.artifact import Artifact, Metric, Omission
 from amltool.errors import DamagedError, UserError
-from amltool.files import locked, no_space, write_whole
+from amltool.files import locked, no_space, read_regular, write_whole
 from amltool.layout import LocalLayout
 from amltool.locks import Holder, holder_of
 from amltool.run import (
@@ -177,7 +177,7 @@ class JournalEntry:
 
     def kept(self, name: str) -> bytes:
         """What `keep` kept; FileNotFoundError where it did not."""
-        return (self.folder / name).read_bytes()
+        return read_regular(self.folder / name)
 
     @contextlib.contextmanager
     def driven(self) -> Iterator[None]:
@@ -238,8 +238,8 @@ class JournalEntry:
     def cancel_reason(self) -> str:
         """Why it is to be canceled, where that was said."""
         try:
-            return (self.folder / "cancel").read_text("utf-8")
-        except FileNotFoundError:
+            return read_regular(self.folder / "cancel").decode("utf-8", "replace")
+        except OSError:
             return ""
 
     def discard(self) -> None:
@@ -313,7 +313,12 @@ Content = TypeVar("Content", RunRequest, RunState)
 
 
 def _read(path: Path, kind: type[Content]) -> Content:
-    content = path.read_bytes()
+    try:
+        content = read_regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _damaged(path, error.strerror) from None
     if _version(content) > JOURNAL_VERSION:
         raise UserError(
             f"The run {path.parent.name} was started by a newer amltool.",
@@ -322,10 +327,14 @@ def _read(path: Path, kind: type[Content]) -> Content:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DamagedError(
-            f"The journal entry {path} is damaged: {error}.",
-            f"If the run is of no use any more: amltool cancel {path.parent.name}",
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, why: object) -> DamagedError:
+    return DamagedError(
+        f"The journal entry {path} is damaged: {why}.",
+        f"If the run is of no use any more: amltool cancel {path.parent.name}",
+    )
 
 
 def _version(content: bytes) -> int:

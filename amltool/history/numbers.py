@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from amltool.files import locked, no_space, write_whole
+from amltool.files import locked, no_space, read_regular, write_whole
 from amltool.git.command import Git
 from amltool.git.refs import Move, tip_of
 from amltool.layout import NOTES_REF
@@ -58,7 +58,7 @@ def cover(git: Git, move: Move) -> None:
 def _read(path: Path) -> tuple[int, str]:
     """The highest number and the tip it covers; none where it cannot be read: numbers need not be unique."""
     try:
-        number, _, tip = path.read_bytes()[:100].decode("ascii").strip().partition(" ")
+        number, _, tip = read_regular(path)[:100].decode("ascii").strip().partition(" ")
         return (int(number), tip) if 0 <= int(number) <= HIGHEST_CREDIBLE else (0, "")
     except (OSError, ValueError):
         return 0, ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from amltool.files import write_whole
+from amltool.files import read_regular, write_whole
 from amltool.history.journal import PlacedFolder
 from amltool.hosts.base import Host
 from amltool.layout import LocalLayout
@@ -67,6 +67,6 @@ class FreeFolders:
         for path in paths:
             with contextlib.suppress(OSError, msgspec.MsgspecError):
                 if not path.name.startswith("."):
-                    free = msgspec.json.decode(path.read_bytes(), type=FreeFolder)
+                    free = msgspec.json.decode(read_regular(path), type=FreeFolder)
                     if free.project == project:
                         yield path, free

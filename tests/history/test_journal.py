@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,20 @@ def test_a_damaged_entry_says_which_file_and_what_to_do(journal: Journal, conten
     with pytest.raises(DamagedError, match=r"request\.json.*damaged") as caught:
         entry.request()
     assert "amltool cancel" in caught.value.remedy
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_an_entry_that_is_no_file_is_damaged_and_waited_for_by_nobody(
+    journal: Journal, make: Callable[[Path], None]
+) -> None:
+    entry = journal.add(request())
+    for name in ("request.json", "cancel"):
+        (entry.folder / name).unlink(missing_ok=True)
+        make(entry.folder / name)
+    assert [each.run_id for each in journal.entries()] == [RUN]
+    assert entry.cancel_reason == ""
+    with pytest.raises(DamagedError, match=r"request\.json.*damaged"):
+        entry.request()
 
 
 def test_a_half_made_entry_is_no_run(journal: Journal, tmp_path: Path) -> None:
