@@ -6,6 +6,7 @@ chooses, and ends it.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -25,9 +26,9 @@ from tests.waiting import wait_until
 
 VERSION = "3.37.0"
 INSTALL_S, START_S = 600, 120
-ACCOUNT = "devstoreaccount1"
-KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""Of every Azurite (its README): no secret."""
+ACCOUNT = "amltooltests"
+KEY = base64.b64encode(os.urandom(64)).decode()
+"""Of this process only, so that who looks for it finds none of another Azurite."""
 _LISTENING = re.compile(rb"successfully listens? on http://127\.0\.0\.1:(\d+)|listening at http://127\.0\.0\.1:(\d+)")
 
 
@@ -55,7 +56,11 @@ class Azurite:
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
+                env={
+                    "PATH": os.environ["PATH"],
+                    "HOME": str(self.folder),
+                    "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}",
+                },
             )
         running = self.process
         wait_until(lambda: running.poll() is not None or _LISTENING.search(said.read_bytes()), START_S)
