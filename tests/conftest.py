@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("busy")  # an example may take long because of others; CI has the profile of its name
 IDENTITY = {"name": "Ada Lovelace", "email": "ada@example.org"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _git_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is made for several tests comes before the home of each: it has an identity wherever the tests run."""
+    configuration = tmp_path_factory.mktemp("git") / "config"
+    configuration.write_text("[user]\n\tname = {name}\n\temail = {email}\n".format(**IDENTITY))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
+        yield
 
 
 @pytest.fixture(autouse=True)

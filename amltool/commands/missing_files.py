@@ -15,6 +15,7 @@ from amltool.commands.looking import unfinished_named
 from amltool.commands.opening import Opened
 from amltool.errors import UserError
 from amltool.git.command import GitError
+from amltool.history.journal import JournalEntry
 from amltool.layout import CONSOLE_FILE
 from amltool.limits import shell_word, shown
 from amltool.run import Run, RunStatus
@@ -39,15 +40,26 @@ def missing_file_of(opened: Opened, name: str, tail: bytes = b"") -> str:
     with contextlib.suppress(UserError, GitError, OSError):
         entry = unfinished_named(opened, name)
         run = looked_at(opened, entry) if entry is not None else None
-        if run is not None:
+        if run is not None and entry is not None:
             failed = final_status(run.state) is RunStatus.FAILED
-            return missing_file(opened, run.snapshot(), tail) if failed else ""
+            with _until_recorded(entry):
+                return missing_file(opened, run.snapshot(), tail) if failed else ""
         found = opened.history.find(entry.run_id if entry else name)
         if found.record.status is RunStatus.FAILED:
             from amltool.commands.restore import snapshot_of
 
             return missing_file(opened, snapshot_of(opened, found), tail or _kept_tail(opened, found))
     return ""
+
+
+@contextlib.contextmanager
+def _until_recorded(entry: JournalEntry) -> Iterator[None]:
+    """Pass over what is gone because another process recorded the run just now."""
+    try:
+        yield
+    except FileNotFoundError:
+        if entry.is_there:
+            raise
 
 
 def _kept_tail(opened: Opened, run: Run) -> bytes:

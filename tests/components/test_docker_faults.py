@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.amltool_command import amltool
+from tests.amltool_command import STARTED_ANEW, amltool
 from tests.components.docker_projects import (
     PLAIN,
     DockerProjects,
@@ -178,10 +178,14 @@ class TestAKilledClient:
 
 
 def undisturbed(folder: Path) -> tuple[Found, float]:
-    submit(folder, "slow.py", arguments=(str(LINES),))
-    begun_at = time.monotonic()
-    record = completed(submit(folder, "slow.py", arguments=(str(LINES),)))
-    return record, time.monotonic() - begun_at
+    STARTED_ANEW.add(folder)  # as the clients are that are killed
+    try:
+        submit(folder, "slow.py", arguments=(str(LINES),))
+        begun_at = time.monotonic()
+        record = completed(submit(folder, "slow.py", arguments=(str(LINES),)))
+        return record, time.monotonic() - begun_at
+    finally:
+        STARTED_ANEW.discard(folder)
 
 
 class TestCtrlC:
