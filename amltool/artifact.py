@@ -56,7 +56,7 @@ class Metric(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line of ``metrics.jsonl``; ``words`` are the places of texts that read like a number which is not finite
+    """A line of ``metrics.jsonl``; ``words`` are the places of texts that read like a number which is not finite
     (`amltool.tracking.values.words_in`)."""
 
     kind: str

@@ -84,7 +84,7 @@ class LocalLayout(msgspec.Struct, frozen=True):
 
     @property
     def noted_tips(self) -> Path:
-        """Where this clone left its refs, for a fetch may take them all."""
+        """The file of this clone's tips, for a fetch may take all refs."""
         return self.folder / "noted_tips"
 
     @property

@@ -61,21 +61,18 @@ def _measure(names: list[str], programs: Path, *, quick: bool) -> Iterator[Row]:
                 size = overhead.SIZES[name]
                 for figure, disk in overhead.measure(size, programs, _rounds(size.rounds, quick)):
                     yield _told(Row(figure, disk))
-        for there in (containers, cluster):
+        for asked, there in (
+            (containers, containers),
+            (cluster, cluster),
+            (another_machine, transfers),
+            (another_machine, console),
+        ):
             if there.NAME in names:
-                missing = there.absence()
+                missing = asked.absence()
                 if missing is not None:
                     _say(f"{there.NAME} is not measured: {missing}")
                     continue
                 for figure, disk in there.measure(programs, _rounds(there.ROUNDS, quick)):
-                    yield _told(Row(figure, disk))
-        for measured in (transfers, console):
-            if measured.NAME in names:
-                missing = another_machine.absence()
-                if missing is not None:
-                    _say(f"{measured.NAME} is not measured: {missing}")
-                    continue
-                for figure, disk in measured.measure(programs, _rounds(measured.ROUNDS, quick)):
                     yield _told(Row(figure, disk))
         if "startup" in names or "history" in names:
             _say(f"making a history of {RUNS:,} runs ...")

@@ -24,7 +24,7 @@ IMAGE = "image"
 
 
 class Value(msgspec.Struct, frozen=True):
-    """One value that was logged; ``words`` as in `amltool.artifact.Entry`."""
+    """A value that was logged; ``words`` as in `amltool.artifact.Entry`."""
 
     kind: str
     value: Any

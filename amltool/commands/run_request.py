@@ -186,6 +186,6 @@ def _is_file(path: Path) -> bool:
 
 
 def is_interpreted(script: str, snapshot: Snapshot) -> bool:
-    """Whether Python runs the script; an executable file that is no ``.py`` runs as itself (``./run.sh``)."""
+    """Say if Python runs the script; an executable file that is no ``.py`` runs as itself (``./run.sh``)."""
     mode = next(file.mode for file in snapshot.files if file.path == script)
     return script.endswith(".py") or mode != EXECUTABLE_MODE

@@ -45,7 +45,7 @@ class ScriptAction(msgspec.Struct, frozen=True):
 
     @property
     def on_all_nodes(self) -> str:
-        """How Azure runs it on the other nodes, which no login of ours reaches."""
+        """The line by which Azure runs it on the other nodes, which no login of ours reaches."""
         found = _AZURE.fullmatch(self.address)
         cluster = found["cluster"] if found else "CLUSTER"
         name = Path(self.file).name

@@ -27,7 +27,7 @@ def store_address(opened: Opened, compute: ComputeTarget | None) -> str | None:
 
 
 def access_to(opened: Opened, address: str | None, record: RunRecord | RunRequest | None = None) -> Access:
-    """What a store is opened with: for the project and the run of a record, or for the project of now."""
+    """The means to open a store: for the project and the run of a record, or for the project of now."""
     if not is_in_account(address):
         return Access()
     names = opened.names if record is None else record.project
@@ -42,7 +42,7 @@ def is_in_account(address: str | None) -> bool:
 
 
 def _sign_in(opened: Opened, address: str) -> SignIn:
-    """How the settings or a `.compute` say that a store is reached: those that name it, else those of its account."""
+    """The sign-in that the settings or a `.compute` give for a store: those that name it, else those of its account."""
     said = list(_sign_ins(opened))
     named = [sign_in for store, sign_in in said if store == address]
     of_account = [sign_in for store, sign_in in said if _account(store) == _account(address)]

@@ -60,7 +60,7 @@ def wheels_from_here(
 
 
 def _only(folder: PurePosixPath) -> dict[str, str]:
-    """What tells pip and uv of no index but a folder."""
+    """Variables that tell pip and uv of no index but a folder."""
     links = f"file://{quote(str(folder))}"
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": links, "UV_NO_INDEX": "1", "UV_FIND_LINKS": links}
 

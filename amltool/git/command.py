@@ -210,8 +210,8 @@ class Git:
         return self._reader
 
     def _place(self) -> tuple[Path, tuple[str, ...]]:
-        """Where Git is started, and what it is told of that: a linked work tree may be removed while a run of it goes
-        on, and the run is recorded in the repository it belonged to."""
+        """The folder Git is started in, and what it is told of that: a linked work tree may be removed while its run
+        goes on, and the run is recorded in the repository it belonged to."""
         if self.top.is_dir():
             return self.top, self._options
         return self.common_dir, (f"--git-dir={self.common_dir}",)

@@ -1,4 +1,4 @@
-"""Where this clone left its refs, in a file: a fetch of ``+refs/*:refs/*`` that prunes takes every ref of ours away."""
+"""The tips of our refs, noted in a file: a fetch of ``+refs/*:refs/*`` that prunes takes every ref of ours away."""
 
 from __future__ import annotations
 

@@ -262,14 +262,14 @@ class AzureBlobStore:
 
 
 def _place(metadata: dict[str, str] | None) -> Place | None:
-    """What the empty blob of a SHA-256 says; foreign ones say nothing."""
+    """The metadata of the empty blob of a SHA-256; foreign ones say nothing."""
     said = metadata or {}
     name, size = said.get("place", ""), said.get("size", "")
     return Place(unquote(name), int(size)) if name and re.fullmatch(r"[0-9]{1,18}", size) else None
 
 
 class _Room:
-    """What may wait at once: so many bytes, in so many files; one that is larger than all of it waits alone."""
+    """The most that may wait at once, in bytes and in files; one that is larger than all of it waits alone."""
 
     def __init__(self, size: int, count: int) -> None:
         self._size, self._count = size, count

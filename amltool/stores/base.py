@@ -20,7 +20,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class SignIn(msgspec.Struct, frozen=True):
-    """How a store in a storage account is reached: a reference to a connection string, an account key or a SAS
+    """The sign-in to a storage account: a reference to a connection string, an account key or a SAS
     (``None``: what `azure-identity` finds), the URL of the account where it is not the usual one, and the file that
     remembers which kind of identity worked."""
 

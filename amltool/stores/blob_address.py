@@ -23,7 +23,7 @@ class BlobAddress(msgspec.Struct, frozen=True):
     prefix: str = ""
 
     def __str__(self) -> str:
-        """As a record has it."""
+        """The address that a record has."""
         return "/".join([f"{SCHEME}://{self.account}", self.container, *([self.prefix] if self.prefix else [])])
 
 

@@ -24,7 +24,7 @@ _REASON = re.compile(
 
 
 class Patience(msgspec.Struct, frozen=True):
-    """How often a request is made, and the seconds before it is made again: doubled each time, up to the longest."""
+    """The number of tries of a request, and the seconds before the next: doubled each time, up to the longest."""
 
     tries: int
     first_s: float = 0.25
@@ -48,7 +48,7 @@ def pause(seconds: float) -> None:
 
 
 def retried(ask: Callable[[], T], patience: Patience = PATIENT) -> T:
-    """What a request gives; it is made again when the service was busy or the connection broke."""
+    """Give the result of a request; it is made again when the service was busy or the connection broke."""
     tried = 0
     while True:
         try:

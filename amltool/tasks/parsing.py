@@ -159,7 +159,7 @@ class TaskReader:
         self._refuse(f"{self.context.name} has no option {flag}.", remedy)
 
     def _behind_dashes(self, word: str) -> str:
-        """How a word that is for the script is given, with the rest of the command line; no secret is repeated."""
+        """Say how a word for the script is given, with the rest of the command line; no secret is repeated."""
         rest = [word, *self.pending]
         shown = without_secrets(rest)
         example = [self.parser.program, self.context.name or "", *self.read_words, END_OF_OPTIONS, *shown]

@@ -18,7 +18,7 @@ from amltool.testing.launchers import LauncherContract, RealCommands, Runs
 
 LONGEST_CANCEL_S = 15.0
 BUSY_S = 90.0
-"""What the same may take on a machine that has much else to do."""
+"""The same on a machine that has much else to do."""
 
 DAEMON = """
 import os, sys, time

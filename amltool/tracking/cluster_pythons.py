@@ -93,7 +93,7 @@ def _application(name: str, interpreter: str) -> "Dict[str, Any]":
 
 
 def _diagnostics(yarn: "Yarn", name: str) -> "Optional[str]":
-    """What YARN says of it once it is over; ``None`` where it does not begin."""
+    """Wait for what YARN says of it once it is over; ``None`` where it does not begin."""
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         found = yarn.application(name)

@@ -61,7 +61,7 @@ UNKNOWN = 1
 WAITS = "NEW"
 """YARN's word for an application that it does not know yet."""
 OVER_S = 10.0
-"""How long an application that was killed may take to end, before what it leaves is removed."""
+"""Seconds that an application that was killed may take to end, before what it leaves is removed."""
 OURS = ("AMLTOOL_", "AZUREML_")
 TAGS = "spark.yarn.tags="
 
@@ -170,7 +170,7 @@ class _Run:
         return found
 
     def patiently(self, ask: "Callable[[], T]") -> "Optional[T]":
-        """What YARN answers, also where its ResourceManager is away for some minutes; ``None`` where it stays away."""
+        """Ask YARN, also where its ResourceManager is away for some minutes; ``None`` where it stays away."""
         until = time.monotonic() + SILENCE_S
         while True:
             try:

@@ -112,7 +112,7 @@ class Yarn:
         return dict(self._ask("/ws/v1/cluster/info").get("clusterInfo") or {})
 
     def application(self, name: str) -> "Application":
-        """One application, as YARN knows it.
+        """Give an application, as YARN knows it.
 
         Raises:
             YarnError: no ResourceManager answers, or it does not know it.
