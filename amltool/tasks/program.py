@@ -60,7 +60,12 @@ class AmltoolProgram(Program):
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         """Run a command line (default: this process's); leaves with one of the exit codes of ``failures``."""
         with front_door():
-            super().run(argv, exit=exit)
+            try:
+                super().run(argv, exit=exit)
+            except SystemExit as ended:
+                if isinstance(ended.__context__, KeyboardInterrupt):  # Invoke makes an exit code of 1 of it
+                    raise ended.__context__ from None
+                raise
 
     def parse_core_args(self) -> None:
         try:

@@ -49,9 +49,22 @@ def project(docker_daemon: DockerDaemon, host: LocalHost, python_image: str) -> 
 
 
 @pytest.fixture
-def as_it_is(docker_daemon: DockerDaemon, python_image: str, project: str) -> ImageEnvironment:
+def own_image(docker_daemon: DockerDaemon, python_image: str, project: str) -> Iterator[str]:
+    """An image of this test only: the name of a build container comes from its image, and is known to all of Docker."""
+    name = f"amltool-tests/{project}:own"
+    container = docker_daemon.create(ContainerSpec(image=python_image, command=["true"], name=project, labels={}))
+    try:
+        docker_daemon.commit(container, name, [f"LABEL amltool-tests.project={project}"])
+    finally:
+        docker_daemon.remove(container)
+    yield name
+    docker_daemon.remove_image(name)
+
+
+@pytest.fixture
+def as_it_is(docker_daemon: DockerDaemon, own_image: str, project: str) -> ImageEnvironment:
     """The quickest of builds: an image of the user is only listed."""
-    return ImageEnvironment(docker_daemon, docker_target(python_image, "", user_managed_environment=True), project)
+    return ImageEnvironment(docker_daemon, docker_target(own_image, "", user_managed_environment=True), project)
 
 
 def builds(daemon: DockerDaemon, project: str) -> list[str]:
@@ -183,9 +196,9 @@ class Interrupted(DockerDaemon):
 
 
 def test_ctrl_c_while_the_container_is_made_leaves_none(
-    docker_daemon: DockerDaemon, host: LocalHost, python_image: str, project: str
+    docker_daemon: DockerDaemon, host: LocalHost, own_image: str, project: str
 ) -> None:
-    target = docker_target(python_image, "", user_managed_environment=True)
+    target = docker_target(own_image, "", user_managed_environment=True)
     with pytest.raises(KeyboardInterrupt):
         ImageEnvironment(Interrupted(host), target, project).prepare(host, request(""), Told())
     assert builds(docker_daemon, project) == []

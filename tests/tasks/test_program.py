@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from amltool import __version__
-from amltool.tasks.program import SENTENCE
+from amltool.tasks import ns
+from amltool.tasks.program import SENTENCE, AmltoolProgram
 from tests.tasks.sample_project import Project, make_project
 
 
@@ -81,3 +82,17 @@ def test_no_bytecode_is_kept_where_python_was_told_so(tmp_path: Path, program: s
     assert project.run(program, "doctor", PYTHONDONTWRITEBYTECODE="1").code == 0
 
     assert not list(tmp_path.glob("__pycache__/late*.pyc"))
+
+
+@pytest.mark.parametrize("step", ["create_config", "parse_core", "parse_tasks", "update_config", "execute"])
+def test_ctrl_c_ends_with_130_wherever_it_comes(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    program = AmltoolProgram(ns)
+    monkeypatch.setattr(program, step, interrupted)
+
+    with pytest.raises(SystemExit) as ended:
+        program.run(["amltool", "--version"] if step == "create_config" else ["amltool", "runs"])
+
+    assert ended.value.code == 130
