@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,6 +62,42 @@ class Destination:
                     view = view[stream.write(view) :]
 
     @contextlib.contextmanager
+    def begun(self, parts: Sequence[str]) -> Iterator[BinaryIO]:
+        """Open a file that is written bit by bit, at its beginning: one that was begun before, or a new one. What is
+        no file of its own there is replaced.
+
+        Raises:
+            BlockingIOError: another process writes it.
+        """
+        with self._above(parts, make=True) as above:
+            if above is not None and _is_odd(parts[-1], above):
+                os.unlink(parts[-1], dir_fd=above)
+            handle = os.open(parts[-1], os.O_RDWR | os.O_CREAT | FILE_FLAGS, 0o666, dir_fd=above)
+            with os.fdopen(handle, "r+b") as stream:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                state = os.fstat(handle)
+                if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+                    raise OSError(errno.EINVAL, "what lies there is no file of its own")
+                yield stream
+
+    def move(self, source: Sequence[str], parts: Sequence[str]) -> None:
+        """Give a file the name it is to have; what has that name is replaced, if it is no folder."""
+        with self._above(source, make=False) as from_folder, self._above(parts, make=True) as above:
+            if from_folder is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder.joinpath(*source)))
+            os.rename(source[-1], parts[-1], src_dir_fd=from_folder, dst_dir_fd=above)
+
+    def remove(self, parts: Sequence[str]) -> None:
+        """Remove a file, or a folder with nothing in it; none is fine."""
+        with self._above(parts, make=False) as above, contextlib.suppress(FileNotFoundError):
+            if above is None:
+                return
+            if stat.S_ISDIR(os.stat(parts[-1], dir_fd=above, follow_symlinks=False).st_mode):
+                os.rmdir(parts[-1], dir_fd=above)
+            else:
+                os.unlink(parts[-1], dir_fd=above)
+
+    @contextlib.contextmanager
     def reading(self, parts: Sequence[str]) -> Iterator[BinaryIO]:
         """Open a regular file; FileNotFoundError where there is none."""
         with self._above(parts, make=False) as above:
@@ -109,6 +146,14 @@ class Destination:
 def _is_link(name: str, above: int | None) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
+    return False
+
+
+def _is_odd(name: str, above: int) -> bool:
+    """Return True for what has a name and is no regular file with this one name."""
+    with contextlib.suppress(FileNotFoundError):
+        state = os.stat(name, dir_fd=above, follow_symlinks=False)
+        return not stat.S_ISREG(state.st_mode) or state.st_nlink > 1
     return False
 
 

@@ -260,6 +260,11 @@ class RunFolder(msgspec.Struct, frozen=True):
         return self.marks / "placed.json"
 
 
+def staging_folder(run_id: str) -> str:
+    """Where files of a run lie until all of them are there, in the folder they are brought to."""
+    return f".amltool-{run_id}.part"
+
+
 def share_path(base: PurePosixPath, account: str, workspace: str, project: str) -> PurePosixPath:
     """The shared folder of a project under ``nativeSharedDirectory`` (WORKBENCH 3.3)."""
     return base / account / workspace / project

@@ -6,18 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from amltool.artifact import STORED_HERE
 from amltool.run import EnvironmentUsed, LongList, Run, RunRecord, SharedFolder, WholeRecord
 from amltool.tables import table
 from amltool.text import LONGEST_CELL, harmless, harmless_lines
 
 if TYPE_CHECKING:
-    from amltool.artifact import Artifact
+    from amltool.artifact import Artifact, Omission
     from amltool.commands.attaching import Attached
     from amltool.commands.checking import HistoryReport
     from amltool.commands.cleaning import Removable
     from amltool.commands.comparing import Comparison
     from amltool.commands.doctor import Finding
     from amltool.commands.init import InitResult
+    from amltool.commands.left_out import LeftOut
     from amltool.commands.reaching import CheckedTarget
     from amltool.commands.verdicts import VerdictReport
     from amltool.targets.live_logs import LiveFile
@@ -258,9 +260,38 @@ def unfinished_text(row: Mapping[str, Any]) -> str:
 
 
 def artifacts_table(artifacts: Sequence[Artifact]) -> str:
-    """Artifacts with their size and digest."""
-    rows = [(artifact.path, size(artifact.size), artifact.sha256[:12], artifact.store) for artifact in artifacts]
-    return table(("path", "size", "sha256", "store"), rows) if rows else "No artifacts."
+    """Artifacts with their size and digest, and where they are kept."""
+    rows = [(each.path, size(each.size), each.sha256[:12], _kept_in(each.store)) for each in artifacts]
+    return table(("path", "size", "sha256", "where"), rows) if rows else "No artifacts."
+
+
+def _kept_in(store: str) -> str:
+    return "the clone that made it" if store == STORED_HERE else store
+
+
+def omissions_table(omissions: Sequence[Omission]) -> str:
+    """Files that were not collected: why, and where they lay."""
+    rows = [(each.path, size(each.size), each.reason, each.place or "") for each in omissions]
+    return table(("path", "size", "why", "where"), rows)
+
+
+def left_out_table(found: Sequence[LeftOut]) -> str:
+    """Files that were not collected, and whether they can be fetched from the target now."""
+    rows = [
+        (
+            each.path,
+            size(each.there.size if each.there else each.omission.size),
+            "can be fetched" if each.there else "no file there",
+            each.omission.reason,
+        )
+        for each in found
+    ]
+    return table(("path", "size", "now", "why"), rows)
+
+
+def rate_line(count: int, seconds: float) -> str:
+    """How much came and how fast; empty where it took no time to speak of."""
+    return f"{size(count)} in {seconds:.1f} s ({size(int(count / seconds))}/s)" if seconds >= 1 and count else ""
 
 
 def query_text(result: Any) -> str:

@@ -16,6 +16,7 @@ from amltool.destination import Destination
 from amltool.errors import UserError
 
 PARTS = ["outputs", "models", "best.pt"]
+METHODS = ["put", "write_at", "has", "reading", "begun", "move", "remove"]
 
 
 def hard_link(place: Path, victim: Path) -> None:
@@ -39,7 +40,11 @@ def shown(folder: Path) -> dict[str, bytes | None]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(sorted(PLANTS)), st.integers(1, 3), st.sampled_from(["put", "write_at", "has", "reading"]))
+@given(
+    st.sampled_from(sorted(PLANTS)),
+    st.integers(1, 3),
+    st.sampled_from(METHODS),
+)
 def test_a_victim_outside_stays_byte_for_byte(plant: str, depth: int, what: str) -> None:
     with tempfile.TemporaryDirectory() as made:
         victim, folder = Path(made, "victim"), Path(made, "into")
@@ -58,6 +63,14 @@ def test_a_victim_outside_stays_byte_for_byte(plant: str, depth: int, what: str)
                 destination.write_at(PARTS, b"newer", 3)
             elif what == "has":
                 destination.has(PARTS)
+            elif what == "begun":
+                with destination.begun(PARTS) as stream:
+                    stream.write(b"newer")
+            elif what == "move":
+                destination.put(["source"], [b"newer"])
+                destination.move(["source"], PARTS)
+            elif what == "remove":
+                destination.remove(PARTS)
             else:
                 with destination.reading(PARTS) as stream:
                     assert stream.read() != b"precious" or plant == "hard link"

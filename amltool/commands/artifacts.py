@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,14 +40,14 @@ def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
     yield from content_of(run, artifact, store_of_record(opened, artifact.store, run.record))
 
 
-def content_of(run: Run, artifact: Artifact, store: ArtifactStore) -> Iterator[bytes]:
-    """The verified content of an artifact in its store, in blocks.
+def content_of(run: Run, artifact: Artifact, store: ArtifactStore, begun: Iterable[bytes] = ()) -> Iterator[bytes]:
+    """The verified content of an artifact in its store, in blocks: what follows ``begun``.
 
     Raises:
         UserError: it is not there.
     """
     try:
-        with store.open(artifact.sha256) as stream:
+        with store.open(artifact.sha256, begun) as stream:
             while block := stream.read(1 << 20):
                 yield block
     except KeyError:

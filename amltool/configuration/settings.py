@@ -93,6 +93,7 @@ _TABLE = Table(
         Field("artifact_store_credential", "artifact_store_credential", kind.secret),
         Field("artifact_store_url", "artifact_store_url", kind.url),
         Field("max_artifact_size", "max_artifact_size", kind.size),
+        Field("max_tracked_file_size", "max_artifact_size", kind.size),
         Field("keep_run_folders", "keep_run_folders", kind.integer(0, 100_000)),
         Field("share_hash", "share_hash", kind.boolean),
         Field("max_file_size", "max_file_size", kind.size),

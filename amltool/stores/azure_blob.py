@@ -10,7 +10,7 @@ import contextlib
 import io
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, unquote
@@ -121,8 +121,9 @@ class AzureBlobStore:
             raise failure
 
     @contextlib.contextmanager
-    def open(self, sha256: str) -> Iterator[BinaryIO]:
-        """The content, verified while it is read: not even the last block is given when the whole is wrong.
+    def open(self, sha256: str, begun: Iterable[bytes] = ()) -> Iterator[BinaryIO]:
+        """The content (what follows ``begun``), verified while it is read: not even the last block is given when the
+        whole is wrong.
 
         Raises:
             KeyError: it is not there.
@@ -135,7 +136,7 @@ class AzureBlobStore:
             raise KeyError(sha256)
         kept = Kept(sha256, place.size)
         with BlobReader(
-            self._blob(place.name), kept, self._blocks, lambda error: sentence(error, self._address)
+            self._blob(place.name), kept, self._blocks, lambda error: sentence(error, self._address), begun
         ) as raw:
             yield io.BufferedReader(raw)
 

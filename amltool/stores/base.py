@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -68,8 +68,11 @@ class ArtifactStore(Protocol):
         """Make everything that was put durable (a power cut loses none of it)."""
         ...
 
-    def open(self, sha256: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, sha256: str, begun: Iterable[bytes] = ()) -> AbstractContextManager[BinaryIO]:
         """The content, verified while it is read: a reader that comes to the end has seen the right bytes.
+
+        Of ``begun``, its first bytes that the reader has already, only what follows is given; both are verified as
+        one.
 
         Raises:
             KeyError: it is not there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ AHEAD = 4
 
 
 class BlobReader(io.RawIOBase):
-    """The content of a blob from its beginning; the range that ends it is given only when the whole is right.
+    """The content of a blob after ``begun``; the range that ends it is given only when the whole is right.
 
     A connection that is cut costs the range that was under way. ``saying`` turns an error of the client into a
     sentence.
@@ -32,18 +32,28 @@ class BlobReader(io.RawIOBase):
         DamagedError: its bytes are not those of ``kept``.
     """
 
-    def __init__(self, blob: BlobClient, kept: Kept, pool: Executor, saying: Callable[[Exception], Exception]) -> None:
+    def __init__(
+        self,
+        blob: BlobClient,
+        kept: Kept,
+        pool: Executor,
+        saying: Callable[[Exception], Exception],
+        begun: Iterable[bytes] = (),
+    ) -> None:
         self._blob = blob
         self._kept = kept
         self._pool = pool
         self._saying = saying
         self._hashed = hashlib.sha256()
         self._got = 0
-        self._asked = 0
+        for block in begun:
+            self._hashed.update(block)
+            self._got += len(block)
+        self._asked = self._got
         self._now = memoryview(b"")
         self._coming: deque[Future[bytes]] = deque()
         self._etag: str | None = None
-        self._next(self._first())
+        self._next(self._first() if self._got < kept.size or not kept.size else b"")
 
     def readable(self) -> bool:
         return True
@@ -74,15 +84,16 @@ class BlobReader(io.RawIOBase):
             raise self._error(error) from None
 
     def _first_range(self) -> bytes:
-        size = self._kept.size
-        options: dict[str, Any] = {"offset": 0, "length": min(RANGE, size)} if size else {}
+        size, length = self._kept.size, min(RANGE, self._kept.size - self._got)
+        options: dict[str, Any] = {"offset": self._got, "length": length} if size else {}
         found = self._blob.download_blob(max_concurrency=1, **options)
         whole = int((found.properties.content_range or f"/{found.properties.size}").rpartition("/")[2])
         if whole != size:
             raise self._damaged(f"it has {whole:,} bytes in place of {size:,}")
         self._etag = found.properties.etag
-        self._asked = min(RANGE, size)
-        return _whole(found.readall(), self._asked)
+        content = _whole(found.readall(), length)
+        self._asked = self._got + length
+        return content
 
     def _ask(self) -> None:
         while len(self._coming) < AHEAD and self._asked < self._kept.size:

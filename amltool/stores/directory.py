@@ -12,7 +12,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -96,14 +96,15 @@ class DirectoryStore:
             self._unsynced |= pending
             raise
 
-    def open(self, sha256: str) -> contextlib.AbstractContextManager[BinaryIO]:
-        """The content, verified while it is read: not even the last block is given when the whole is wrong.
+    def open(self, sha256: str, begun: Iterable[bytes] = ()) -> contextlib.AbstractContextManager[BinaryIO]:
+        """The content (what follows ``begun``), verified while it is read: not even the last block is given when the
+        whole is wrong.
 
         Raises:
             KeyError: it is not there.
             DamagedError: the bytes are not those of this SHA-256 (raised at the latest by the last read).
         """
-        return io.BufferedReader(_VerifiedFile(self._path(sha256), sha256), BLOCK)
+        return io.BufferedReader(_VerifiedFile(self._path(sha256), sha256, begun), BLOCK)
 
     def contains(self, sha256: str) -> bool:
         with contextlib.suppress(KeyError):
@@ -205,7 +206,7 @@ class DirectoryStore:
 class _VerifiedFile(io.RawIOBase):
     """Reads a file and hashes it on the way; the block that ends it is given only when the hash is right."""
 
-    def __init__(self, path: Path, sha256: str) -> None:
+    def __init__(self, path: Path, sha256: str, begun: Iterable[bytes] = ()) -> None:
         self._sha256 = sha256
         self._hashed = hashlib.sha256()
         self._handle = -1
@@ -222,6 +223,10 @@ class _VerifiedFile(io.RawIOBase):
         if not stat.S_ISREG(status.st_mode):
             self.close()
             raise self._damaged("it is no file")
+        for block in begun:
+            self._hashed.update(block)
+            self._left -= len(block)
+        os.lseek(self._handle, status.st_size - self._left, os.SEEK_SET)
 
     def readable(self) -> bool:
         return True

@@ -9,10 +9,11 @@ readable_output()
 
 from invoke.collection import Collection  # noqa: E402 - after import_invoke, which makes it cheap
 
+from amltool.tasks.artifacts import outputs  # noqa: E402
 from amltool.tasks.collection import collection  # noqa: E402
 from amltool.tasks.connecting import attach, detach  # noqa: E402
 from amltool.tasks.hooks import hooks  # noqa: E402
-from amltool.tasks.looking import check_history, compare, outputs, restore, runs, show  # noqa: E402
+from amltool.tasks.looking import check_history, compare, restore, runs, show  # noqa: E402
 from amltool.tasks.projects import check, clean, doctor, init, prepare, runconfig, targets  # noqa: E402
 from amltool.tasks.rerunning import rerun  # noqa: E402
 from amltool.tasks.running import cancel, logs, submit, wait  # noqa: E402

@@ -1,4 +1,4 @@
-"""Tasks that look at runs: runs, show, outputs, compare, restore, history.check."""
+"""Tasks that look at runs: runs, show, compare, restore, history.check."""
 
 from __future__ import annotations
 
@@ -69,46 +69,6 @@ def show(context: Context, run: str = "@", *, json: bool = False) -> None:
         print_json(whole_run(opened, found).to_json()) if json else print(run_text(found))
     else:
         print_json(found) if json else print(unfinished_text(found))
-
-
-@task(
-    help={
-        "run": RUN_HELP,
-        "download": "write the files below this folder",
-        "path": "only this file, folder or pattern",
-        "overwrite": "replace files that are there",
-        "json": JSON_HELP,
-    },
-)
-def outputs(
-    context: Context,
-    run: str = "@",
-    *,
-    download: str | None = None,
-    path: str | None = None,
-    overwrite: bool = False,
-    json: bool = False,
-) -> None:
-    """List the artifacts of a run, or download them."""
-    from pathlib import Path
-
-    from amltool.commands.looking import finished
-    from amltool.commands.opening import open_project
-    from amltool.commands.outputs import download as write
-    from amltool.commands.outputs import matching_artifacts
-    from amltool.render import artifacts_table
-
-    opened = open_project()
-    found = finished(opened, run)
-    artifacts = matching_artifacts(opened, found, path)
-    if download is not None:
-        places = write(opened, found, artifacts, Path(download), overwrite=overwrite)
-        for artifact, place in zip(artifacts, places, strict=True):
-            TerminalWatcher().say(f"Artifact {artifact.path} has been downloaded to {place}")
-    if json:
-        print_json(artifacts)
-    elif download is None:
-        print(artifacts_table(artifacts))
 
 
 @task(help={"runs": "two runs or more, separated by commas or blanks", "json": JSON_HELP})

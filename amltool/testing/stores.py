@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import pytest
@@ -49,11 +49,12 @@ class FakeStore:
         self.flushed |= set(self.contents)
 
     @contextlib.contextmanager
-    def open(self, sha256: str) -> Iterator[BinaryIO]:
-        content = self.contents[sha256]
+    def open(self, sha256: str, begun: Iterable[bytes] = ()) -> Iterator[BinaryIO]:
+        start = b"".join(begun)
+        content = start + self.contents[sha256][len(start) :]
         if hashlib.sha256(content).hexdigest() != sha256:
             raise DamagedError(f"The artifact {sha256[:12]} is damaged.", "Run its run again.")
-        yield io.BytesIO(content)
+        yield io.BytesIO(content[len(start) :])
 
     def contains(self, sha256: str) -> bool:
         return sha256 in self.contents
@@ -107,6 +108,20 @@ class ArtifactStoreContract:
             while block := stream.read(100_000):
                 blocks.append(block)
         assert b"".join(blocks) == LARGE
+
+    @pytest.mark.parametrize("size", [0, 1, BLOCK, len(LARGE) - 1, len(LARGE)])
+    def test_what_is_begun_is_gone_on_with(self, store: ArtifactStore, size: int) -> None:
+        kept = store.put(io.BytesIO(LARGE))
+        with store.open(kept.sha256, [LARGE[: size // 2], LARGE[size // 2 : size]]) as stream:
+            assert stream.read() == LARGE[size:]
+
+    @pytest.mark.parametrize("begun", [b"x", b"x" * BLOCK, b"x" * len(LARGE), LARGE + b"x"])
+    def test_what_was_begun_with_other_bytes_never_comes_to_a_good_end(
+        self, store: ArtifactStore, begun: bytes
+    ) -> None:
+        kept = store.put(io.BytesIO(LARGE))
+        with pytest.raises(DamagedError), store.open(kept.sha256, [begun]) as stream:
+            stream.read()
 
     def test_the_same_content_is_kept_once(self, store: ArtifactStore) -> None:
         first, second = store.put(io.BytesIO(b"same")), store.put(io.BytesIO(b"same"))
