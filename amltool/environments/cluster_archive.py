@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,10 +25,15 @@ from amltool.environments.venv import UV, VirtualEnvironment
 from amltool.environments.wheels import wheels_from_here
 from amltool.errors import TargetError, UserError
 from amltool.hosts.base import Host
-from amltool.layout import CLUSTER_ENVIRONMENTS
+from amltool.layout import CLUSTER_ENVIRONMENTS, HostLayout
+from amltool.tracking.cluster_leftovers import sizes_in
 
 ARCHIVE = "environment.tar.gz"
 """In the folder of an environment on the head node."""
+KIND = "environment archive"
+_NAME = re.compile(r"/([0-9a-f]{16,})\.tar\.gz$")
+"""Of an archive; the key becomes a path on the head node, so it is taken for none else."""
+ALONE = "no environment of this head node is kept in it"
 REMOVE_S = 60.0
 TOOLS = "tools"
 PACKERS_NEED = ("setuptools<81",)
@@ -60,12 +66,19 @@ class ClusterArchive:
         return self._archived(host, request, self._folder.prepare(host, request, progress))
 
     def kept(self, host: Host) -> list[KeptEnvironment]:
-        """As `ExecutionEnvironment.kept`."""
-        return self._folder.kept(host)
+        """As `ExecutionEnvironment.kept`, with archives of which the head node has no environment.
+
+        Raises:
+            TargetError: the cluster's file system does not answer.
+        """
+        found = self._folder.kept(host)
+        keys = {each.key for each in found}
+        return [*found, *(each for each in self._archives(host) if each.key not in keys)]
 
     def remove(self, host: Host, kept: KeptEnvironment) -> None:
         """As `ExecutionEnvironment.remove`; its archive on the cluster's file system goes too."""
-        self._folder.remove(host, kept)
+        place = str(HostLayout(host.root).environments / kept.key)
+        self._folder.remove(host, msgspec.structs.replace(kept, place=place))
         command = ["hadoop", "fs", "-rm", "-f", "-skipTrash", str(_remote(kept.key))]
         removed = self._login.seen(host).run(command, timeout_s=REMOVE_S)
         if removed.exit_code:
@@ -73,6 +86,21 @@ class ClusterArchive:
                 f"{_remote(kept.key)} stays on the cluster's file system (hadoop fs -rm: {removed.exit_code}).",
                 "Try again when HDFS (or the Blob storage) answers.",
             )
+
+    def _archives(self, host: Host) -> list[KeptEnvironment]:
+        listed = self._login.seen(host).run(["hadoop", "fs", "-du", str(CLUSTER_ENVIRONMENTS)], timeout_s=REMOVE_S)
+        said = listed.stderr.decode("utf-8", "backslashreplace").strip()
+        if listed.exit_code and "No such file or directory" not in said:
+            raise TargetError(
+                f"{host.name} does not say what environments lie on the cluster's file system: "
+                f"{said.rpartition(chr(10))[2]}.",
+                "Try again when HDFS (or the Blob storage) answers.",
+            )
+        return [
+            KeptEnvironment(kind=KIND, place=place, size=size, key=named[1], reason=ALONE)
+            for place, size in sizes_in(listed.stdout)
+            if (named := _NAME.search(place))
+        ]
 
     def _archived(self, host: Host, request: EnvironmentRequest, found: Prepared) -> Prepared:
         """The same, with the cluster's own spark-submit: the environment's pyspark has no settings of the cluster."""

@@ -81,7 +81,12 @@ def _lies(*folders: str) -> "Iterator[Tuple[str, int]]":
     said = done.stderr.decode("utf-8", "replace")
     if done.returncode and "No such file or directory" not in said:
         raise OSError("hadoop fs -du: %s" % (said.strip().splitlines() or ["exit code %d" % done.returncode])[-1])
-    for size, place in _LINE.findall(done.stdout.decode("utf-8", "replace")):
+    yield from sizes_in(done.stdout)
+
+
+def sizes_in(listed: bytes) -> "Iterator[Tuple[str, int]]":
+    """Place and bytes of each line of ``hadoop fs -du``."""
+    for size, place in _LINE.findall(listed.decode("utf-8", "replace")):
         yield place, int(size)
 
 

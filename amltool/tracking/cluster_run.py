@@ -20,7 +20,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 
@@ -38,7 +37,8 @@ if not __package__:  # run by its path, as the bootstrap: our modules must not s
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) not in package.__path__]
 
 from . import spark_run  # noqa: E402
-from .cluster_driver import CONSOLE, END, LEFT, LIBRARY, METRICS, PROJECT, SETTINGS, pack  # noqa: E402
+from .cluster_driver import CONSOLE, END, LEFT, LIBRARY, PROJECT, SETTINGS, pack  # noqa: E402
+from .cluster_storage import files, merge, put_again, put_if_missing, unpack_left  # noqa: E402
 from .ending import end_by  # noqa: E402
 from .executor_modules import pack_for_executors  # noqa: E402
 from .spark_reasons import reason_in  # noqa: E402
@@ -206,10 +206,10 @@ class _Run:
             stderr=subprocess.DEVNULL,
         )
         for name in ("outputs", "logs"):
-            _merge(os.path.join(came, name), os.path.join(self.work, name))
+            merge(os.path.join(came, name), os.path.join(self.work, name))
         left = os.path.join(came, LEFT)
         if os.path.isfile(left):
-            _unpack(left, self.work, self.top, self.folder)
+            unpack_left(left, self.work, self.top, self.folder)
         try:
             with open(os.path.join(came, END), encoding="ascii") as stream:
                 end = json.load(stream)
@@ -231,7 +231,7 @@ class ClientRun(_Run):
         os.environ[spark_run.FOLDER_VARIABLE] = self.settings["folder"]
         command = [*self.settings["spark_submit"], "--master", "yarn", "--deploy-mode", "client", *self.options()]
         threading.Thread(target=self._watch, daemon=True).start()
-        status = spark_run.submit(command, self.settings["script"])
+        status = spark_run.submit(command, self.settings["script"], ready=self._archive_is_there())
         self.say(spark=_tail(self._path(spark_run.VERSION)) or None)
         is_fetched = os.path.exists(self._path(spark_run.FETCHED))
         found = self.patiently(self.look)
@@ -243,6 +243,15 @@ class ClientRun(_Run):
             self.fetch()
         self.end_applications(clean=status < 0 or (status > 0 and not is_fetched))
         return status
+
+    def _archive_is_there(self) -> "Callable[[], None]":
+        """Look for the environment's archive while Spark starts; give what waits until it is there."""
+        if not self.settings["archive"]:
+            return lambda: None
+        looking = threading.Thread(target=put_if_missing, args=(self.settings["archive"], self.yarn.folder))
+        looking.daemon = True
+        looking.start()
+        return looking.join
 
     def _watch(self) -> None:
         """Write down when the application waits, and when it runs: nobody else looks while the script goes on."""
@@ -272,9 +281,7 @@ class ClusterRun(_Run):
         self._write_settings()
         status = self._submit()
         if status == 1 and self._lacks_archive():  # somebody removed it
-            archive = self.settings["archive"]
-            files("-mkdir", "-p", os.path.dirname(archive["remote"]))
-            files("-put", "-f", archive["local"], archive["remote"])
+            put_again(self.settings["archive"])
             status = self._submit()
         found = self.patiently(self.look) if status > 128 and not self.canceled else None
         if status and not found:  # one that was killed may have submitted it before
@@ -428,47 +435,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return "signal %d" % number
-
-
-def files(*words: str) -> int:
-    """Run a command of the cluster's file system (``hadoop fs``); its exit code."""
-    try:
-        return subprocess.run(
-            ["hadoop", "fs", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ).returncode
-    except OSError:
-        return 127
-
-
-def _merge(source: str, target: str) -> None:
-    """Move what Spark wrote into a folder; what is there already stays."""
-    for name in sorted(os.listdir(source)) if os.path.isdir(source) else []:
-        if not os.path.lexists(os.path.join(target, name)):
-            shutil.move(os.path.join(source, name), os.path.join(target, name))
-
-
-def _unpack(archive: str, work: str, top: str, folder: str) -> None:
-    """Unpack what the driver left: regular files with names that stay in ``outputs`` and ``logs``, and its two own."""
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            parts = member.name.split("/")
-            if not member.isreg() or "" in parts or ".." in parts or "." in parts:
-                continue
-            if member.name == METRICS:
-                target = os.path.join(top, METRICS)
-            elif member.name == "console.log":
-                target = os.path.join(folder, member.name)
-            elif parts[0] in ("outputs", "logs") and len(parts) > 1:
-                target = os.path.join(work, *parts)
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-            else:
-                continue
-            content = tar.extractfile(member)
-            if content is None or os.path.lexists(target):
-                continue
-            with open(target, "xb") as stream:
-                shutil.copyfileobj(content, stream, 1 << 20)
-            os.utime(target, (member.mtime, member.mtime))
 
 
 def _tail(file: str) -> str:

@@ -39,8 +39,15 @@ _REASONS = (
         ),
     ),
     (
-        r"NumberFormatException: ((?:Size|Time) must be specified[^\n]{1,200})",
+        (
+            r"(?:NumberFormat|Spark)Exception: "
+            r"((?:Size|Time) must be specified[^\n]{1,200}|[A-Za-z ]{1,40} must be a positive number)"
+        ),
         "a value in spark_dependencies.yml is not as Spark reads it: {0}",
+    ),
+    (
+        r"JAVA_HOME is not set|java: (?:command )?not found",
+        "there is no Java on the head node: set JAVA_HOME for logins there, or take a node that has Spark",
     ),
     (
         r"beyond the '?(PHYSICAL|VIRTUAL)'? memory limit",

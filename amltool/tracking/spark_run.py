@@ -25,7 +25,7 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, NoReturn, Optional, Tuple
+    from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
 
 if not __package__:  # run by its path, as the bootstrap: our modules must not shadow the user's
     package = type(sys)("amltool_bootstrap")
@@ -81,8 +81,11 @@ def main(arguments: "List[str]") -> int:
     return status
 
 
-def submit(spark_submit: "List[str]", script: "List[str]") -> int:
-    """Start Spark and run a script through it: its exit code, or a signal's number as a negative one."""
+def submit(spark_submit: "List[str]", script: "List[str]", ready: "Callable[[], None]" = lambda: None) -> int:
+    """Start Spark and run a script through it: its exit code, or a signal's number as a negative one.
+
+    The script begins when Spark has come to its driver and ``ready`` has returned.
+    """
     folder = tempfile.mkdtemp(prefix="amltool-spark-")
     if len(os.fsencode(folder)) > LONGEST_ADDRESS:
         os.rmdir(folder)
@@ -91,7 +94,7 @@ def submit(spark_submit: "List[str]", script: "List[str]") -> int:
         private = private_options(spark_submit[0], folder)
         modules = _modules(spark_submit, folder)
         command = [spark_submit[0], *private, *modules, *spark_submit[1:], os.path.abspath(__file__)]
-        status = _follow(command, script, os.path.join(folder, "s"))
+        status = _follow(command, script, os.path.join(folder, "s"), ready)
     except OSError as error:
         sys.stderr.write("amltool: cannot start %s: %s\n" % (ascii(spark_submit[0]), error.strerror))
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
@@ -184,12 +187,12 @@ def _escaped(text: str) -> str:
     return "".join(made)
 
 
-def _follow(command: "List[str]", script: "List[str]", address: str) -> int:
+def _follow(command: "List[str]", script: "List[str]", address: str, ready: "Callable[[], None]") -> int:
     """How the run ended: an exit code, or a signal's number as a negative one."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     listener.listen(1)
-    driver = _Driver(listener, json.dumps(script).encode("ascii"))
+    driver = _Driver(listener, json.dumps(script).encode("ascii"), ready)
     environment = dict(with_spark_home(command[0]), **{ADDRESS_VARIABLE: address})
     spark = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
     for number in ASKED_TO_END:
@@ -203,8 +206,8 @@ def _follow(command: "List[str]", script: "List[str]", address: str) -> int:
 class _Driver:
     """The driver's program as seen from the process that was started first."""
 
-    def __init__(self, listener: socket.socket, command: bytes) -> None:
-        self._listener, self._command = listener, command
+    def __init__(self, listener: socket.socket, command: bytes, ready: "Callable[[], None]") -> None:
+        self._listener, self._command, self._ready = listener, command, ready
         self._connection = None  # type: Optional[socket.socket]
 
     def serve(self) -> None:
@@ -212,6 +215,7 @@ class _Driver:
         try:
             connection = self._listener.accept()[0]
             remove_private(os.path.dirname(self._listener.getsockname()))
+            self._ready()
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", STREAMS).tobytes())]
             connection.sendmsg([b"%d\n" % len(self._command)], rights)
             connection.sendall(self._command)

@@ -37,7 +37,11 @@ CONTENTS, END = b"\nLogContents:\n", b"\nEnd of LogType:"
 
 
 class YarnError(Exception):
-    """YARN does not answer, or refuses; says why."""
+    """YARN does not answer, or refuses; says why: by ``code`` of HTTP where it answered with one, else 0."""
+
+    def __init__(self, said: str, code: int = 0) -> None:
+        super(YarnError, self).__init__(said)
+        self.code = code
 
 
 def configuration(environment: "Mapping[str, str]") -> "Dict[str, str]":
@@ -256,6 +260,6 @@ def _fetch(url: str, body: "Optional[bytes]" = None, accept: str = "*/*", method
         with opener.open(request, timeout=ANSWER_S) as answer:
             return bytes(answer.read(LARGEST_ANSWER))
     except urllib.error.HTTPError as error:
-        raise YarnError("%s answers %d" % (url.split("?")[0], error.code)) from None
+        raise YarnError("%s answers %d" % (url.split("?")[0], error.code), error.code) from None
     except (OSError, ValueError) as error:
         raise YarnError("%s does not answer: %s" % (url.split("?")[0], error)) from None

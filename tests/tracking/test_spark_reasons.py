@@ -21,6 +21,9 @@ SAID = {
         "(memory:896, vCores:90) than a container may have (memory:2048, vCores:4)",
     'Exception in thread "main" java.lang.RuntimeException: [unresolved dependency: no.such.group#nothing_2.12;1.0: '
     "not found]\n\tat org.apache.spark.deploy": "no package no.such.group#nothing_2.12;1.0",
+    'Exception in thread "main" org.apache.spark.SparkException: Executor memory must be a positive number\n\tat org':
+        "not as Spark reads it: Executor memory must be a positive number",
+    "/opt/bin/spark-submit: JAVA_HOME is not set": "no Java on the head node: set JAVA_HOME",
     "Container [pid=1,containerID=c] is running 1B beyond the 'PHYSICAL' memory limit. Current usage": "out of memory",
     "org.apache.hadoop.hdfs.server.namenode.SafeModeException: Cannot create directory": "safe mode",
     "File /user/x could only be written to 0 of the 1 minReplication nodes.": "full",
