@@ -14,7 +14,7 @@ import pytest
 from amltool.tasks import ns
 
 TOP = Path(__file__).parents[1]
-PAGES = sorted([TOP / "README.md", TOP / "examples/iris/README.md", *(TOP / "docs").glob("*.md")])
+PAGES = sorted([*TOP.glob("[A-Z]*.md"), *(TOP / "examples").glob("*/README.md"), *(TOP / "docs").glob("*.md")])
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 TEST = re.compile(r"tests/[\w/]+(?:\.py)?/?")
