@@ -69,6 +69,10 @@ class MissingExtraError(UserError):
         )
 
 
+class UnknownRunError(UserError):
+    """No run of the history has the name that was given."""
+
+
 class TargetError(UserError):
     """A compute target or a service failed or did not answer; says nothing about the run itself."""
 

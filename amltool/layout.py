@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -21,6 +21,9 @@ METRICS_FILE = "metrics.jsonl"
 CONSOLE_FILE = "console.log"
 LOCK_FILE = "environment.lock.json"
 """Names under which these are artifacts of every run."""
+
+RUN_FILE = "run.json"
+"""The state of a run, then its record, in a store that other clones read."""
 
 RECORD_FILE = "record.json"
 """The name of a whole record that is too long for a note."""
@@ -231,8 +234,12 @@ class RunFolder(msgspec.Struct, frozen=True):
 
     @property
     def live(self) -> PurePosixPath:
-        """Where ``logs`` are copied to while the run goes on in a container that shares no folder."""
+        """Where ``logs`` and metrics are copied to while the run goes on in a container that shares no folder."""
         return self.path / "live"
+
+    def live_metrics(self, work: PurePosixPath) -> PurePosixPath:
+        """What the script logged until now, where the ``logs`` until now lie below ``work``."""
+        return self.live / METRICS_FILE if work == self.live else self.metrics
 
     @property
     def uses(self) -> PurePosixPath:
@@ -309,6 +316,7 @@ LIBRARY_IN_CONTAINER = PurePosixPath("/azureml-lib")
 
 LONGEST_BLOB_NAME = 900
 """Characters; the service takes 1,024 and counts what our prefix has."""
+LONGEST_BLOB_PART = 250
 _ODD_IN_BLOB_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f%\\\ud800-\udfff\ufffe\uffff]")
 
 
@@ -346,10 +354,40 @@ class BlobLayout(msgspec.Struct, frozen=True):
         """A blob that never comes to be: a block of it shows that the container takes blocks."""
         return f"{self.folder}/.amltool/probe"
 
+    def run_file(self, run_id: str) -> str:
+        return f"{self.folder}/{_blob_part(run_id)}/{RUN_FILE}"
+
+    def live(self, run_id: str) -> str:
+        """The folder of what a run wrote until now; empty, or not there, once its artifacts are."""
+        return f"{self.folder}/{_blob_part(run_id)}/live/"
+
+    def live_part(self, run_id: str, path: str, number: int = 1) -> str:
+        """A file of a run that goes on, or a later part of one that has more appends than a blob takes.
+
+        Raises:
+            ValueError: the name is longer than a blob's may be.
+        """
+        within = "" if number == 1 else f".parts/{number}/"
+        parts = [_blob_part(part) for part in path.split("/")]
+        name = f"{self.live(run_id)}{within}{'/'.join(parts)}"
+        if len(name) > LONGEST_BLOB_NAME or any(len(part.encode()) > LONGEST_BLOB_PART for part in parts):
+            raise ValueError(f"a name of {len(name)} characters")
+        return name
+
+    def live_file(self, run_id: str, name: str) -> tuple[str, int] | None:
+        """The path and the number of the part that a name is of (`live_part`); ``None`` for a foreign one."""
+        below = name.removeprefix(self.live(run_id))
+        number, later = 1, re.fullmatch(r"\.parts/([2-9]|[1-9][0-9]{1,5})/(.+)", below, re.DOTALL)
+        if later is not None:
+            number, below = int(later[1]), later[2]
+        path = unquote(below, errors="replace")
+        return None if below == name or {"", ".", ".."} & set(path.split("/")) or "\0" in path else (path, number)
+
     def artifact(self, run_id: str, path: str) -> str:
         """An artifact of a run, where a person looks for it."""
         name = "/".join(_blob_part(part) for part in path.split("/"))
-        if len(name) > LONGEST_BLOB_NAME - len(self.folder) or any(len(part) > 250 for part in name.split("/")):
+        longest = max(map(len, name.split("/")))
+        if len(name) > LONGEST_BLOB_NAME - len(self.folder) or longest > LONGEST_BLOB_PART:
             digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
             top = _blob_part(path.partition("/")[0])[:50]
             name = f"{top}/{digest}"

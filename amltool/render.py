@@ -12,7 +12,7 @@ from amltool.tables import table
 from amltool.text import LONGEST_CELL, harmless, harmless_lines
 
 if TYPE_CHECKING:
-    from amltool.artifact import Artifact, Omission
+    from amltool.artifact import Artifact, Metric, Omission
     from amltool.commands.attaching import Attached
     from amltool.commands.checking import HistoryReport
     from amltool.commands.cleaning import Removable
@@ -66,7 +66,8 @@ def size(count: int | None) -> str:
 
 def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> str:
     """The newest runs: metrics first as the ancestor had them, then what every run has."""
-    metrics = sorted({n for run in runs for n, metric in run.record.metrics.items() if metric.min is not None})[:4]
+    logged = [*(row.get("metrics", {}) for row in unfinished), *(run.record.metrics for run in runs)]
+    metrics = sorted({name for each in logged for name, metric in each.items() if metric.min is not None})[:4]
     columns = ["run", "no", "status", "script", "target", "started (UTC)", "duration", *metrics]
     # the run id begins with the second it was made
     dispensable = ["started (UTC)", "target", "no", *reversed(metrics[1:]), "duration", "script", *metrics[:1]]
@@ -81,13 +82,13 @@ def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> 
             row["target"],
             row["note"],
             "",
-            *[""] * len(metrics),
+            *_last_of(row.get("metrics", {}), metrics),
         ]
         for row in unfinished
     ]
     for run in runs:
         record = run.record
-        values = [number(record.metrics[name].last) if name in record.metrics else "" for name in metrics]
+        values = _last_of(record.metrics, metrics)
         rows.append(
             [
                 record.run_id,
@@ -103,6 +104,10 @@ def runs_table(runs: Sequence[Run], unfinished: Sequence[Mapping[str, Any]]) -> 
     if not rows:
         return "No runs yet. Make one with: amltool submit SCRIPT --target local"
     return table(columns, rows, styles=STATUS_STYLES, dispensable=dispensable)
+
+
+def _last_of(metrics: Mapping[str, Metric], names: Sequence[str]) -> list[str]:
+    return [number(metrics[name].last) if name in metrics else "" for name in names]
 
 
 def run_text(run: Run) -> str:
@@ -129,19 +134,7 @@ def run_text(run: Run) -> str:
             ("shared folder", _share(record.shared_folder)),
         ),
     ]
-    for title, mapping in (("Parameters", record.parameters), ("Tags", run.tags)):
-        if mapping:
-            pairs = [(name, _cut(text, LONGEST_LINE)) for name, text in islice(mapping.items(), MOST_ROWS)]
-            lines += ["", f"{title}:", *_pairs(*pairs), *_more(len(mapping) - MOST_ROWS)]
-    if record.metrics:
-        metrics = sorted(record.metrics.items())
-        rows = [(n, _last(m.last), _opt(m.min), _opt(m.max), m.count) for n, m in metrics[:MOST_ROWS]]
-        lines += [
-            "",
-            "Metrics:",
-            table(("name", "last", "min", "max", "count"), rows),
-            *_more(len(metrics) - MOST_ROWS),
-        ]
+    lines += _logged(record.parameters, run.tags, record.metrics)
     if isinstance(record.whole, WholeRecord):
         shortened = ", ".join(map(harmless, record.whole.keys))
         lines += [
@@ -157,6 +150,20 @@ def run_text(run: Run) -> str:
         if isinstance(verdict.not_compared, list):
             lines += [f"  not compared: {harmless(each)}" for each in verdict.not_compared]
     return "\n".join(lines)
+
+
+def _logged(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Mapping[str, Metric]) -> list[str]:
+    lines: list[str] = []
+    for title, mapping in (("Parameters", parameters), ("Tags", tags)):
+        if mapping:
+            pairs = [(name, _cut(text, LONGEST_LINE)) for name, text in islice(mapping.items(), MOST_ROWS)]
+            lines += ["", f"{title}:", *_pairs(*pairs), *_more(len(mapping) - MOST_ROWS)]
+    if metrics:
+        named = sorted(metrics.items())[:MOST_ROWS]
+        rows = [(n, _last(m.last), _opt(m.min), _opt(m.max), m.count) for n, m in named]
+        shown = table(("name", "last", "min", "max", "count"), rows)
+        lines += ["", "Metrics:", shown, *_more(len(metrics) - MOST_ROWS)]
+    return lines
 
 
 def _more(count: int) -> list[str]:
@@ -256,7 +263,8 @@ def unfinished_text(row: Mapping[str, Any]) -> str:
         ("note", row["note"]),
         ("live logs", row.get("logs")),
     )
-    return "\n".join([f"Run {row['run_id']} (number {row['run_number']}): {status}", *pairs])
+    logged = _logged(row.get("parameters", {}), row.get("tags", {}), row.get("metrics", {}))
+    return "\n".join([f"Run {row['run_id']} (number {row['run_number']}): {status}", *pairs, *logged])
 
 
 def artifacts_table(artifacts: Sequence[Artifact]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from amltool.commands.opening import Opened
-from amltool.commands.storing import store_of_run
+from amltool.commands.storing import live_store_of, store_of_run
 from amltool.configuration.compute import read_compute
 from amltool.configuration.secrets import resolve_variables
 from amltool.errors import TargetError, UserError
@@ -51,7 +51,7 @@ def prepare_drive(
             resolved.append(resolve_variables(request.environment_variables))
         return resolved[0]
 
-    return Drive(
+    run = Drive(
         git=opened.git,
         entry=entry,
         request=request,
@@ -64,6 +64,11 @@ def prepare_drive(
         own_variables=lambda: variables()[0],
         secret_values=lambda: variables()[1],
     )
+    if request.artifact_store is not None and request.tracked:
+        from amltool.targets.publishing import Publication
+
+        run.publication = Publication(run, lambda: live_store_of(opened, request.artifact_store, request))
+    return run
 
 
 def looked_at(opened: Opened, entry: JournalEntry) -> Drive | None:
@@ -151,11 +156,11 @@ def runs_now(run: Drive) -> bool:
 
 
 @nobody_asked()
-def finish_ended(opened: Opened) -> list[str]:
+def finish_ended(opened: Opened, away: dict[str, str] | None = None) -> list[str]:
     """Record every run that ended while nobody looked; gives a sentence for each that could not be, and for each of
-    which more is to be told than how it ended."""
+    which more is to be told than how it ended. Targets that do not answer join those that are ``away``."""
     told: list[str] = []
-    away: dict[str, str] = {}
+    away = {} if away is None else away
     for entry in opened.journal.entries():
         try:
             if _needs_no_start(entry.state().step, entry) and not (away and entry.request().target in away):

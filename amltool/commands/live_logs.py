@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amltool.commands.artifacts import artifacts_of
 from amltool.commands.driving import go_on, looked_at
-from amltool.commands.looking import LOOK_S, find_run, is_running, stands_before_launch, wait_for
+from amltool.commands.looking import LOOK_S, find_or_follow, find_run, is_running, stands_before_launch, wait_for
 from amltool.commands.opening import Opened
 from amltool.commands.outputs import download
 from amltool.destination import Destination
@@ -35,7 +35,11 @@ def files_so_far(opened: Opened, name: str) -> list[LiveFile]:
     Raises:
         UserError: no such run, or its target does not answer.
     """
-    found = find_run(opened, name)
+    found = find_or_follow(opened, name)
+    if not isinstance(found, (Run, JournalEntry)):
+        if found.run is None:
+            return found.files()
+        found = found.run
     if isinstance(found, Run):
         kept = [each for each in artifacts_of(opened, found) if each.path.split("/")[0] in TOPS]
         return [LiveFile(each.path, each.size) for each in kept]

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amltool.commands.artifacts import artifact_content, whole_run
 from amltool.commands.drivers import DriverWatch, drives, stopped_driver
 from amltool.commands.driving import finish, finish_ended, go_on, hand_over, looked_at, prepare_drive, runs_now
 from amltool.commands.opening import Opened
+from amltool.commands.progress import MOST_IN_LIST, with_logged
 from amltool.commands.unfinished import BEFORE_LAUNCH, unfinished_row
-from amltool.errors import DamagedError, TargetError, UserError
+from amltool.errors import DamagedError, TargetError, UnknownRunError, UserError
 from amltool.history.journal import JournalEntry, Step
-from amltool.layout import CONSOLE_FILE
+from amltool.layout import CONSOLE_FILE, METRICS_FILE
 from amltool.locks import SAID_AFTER_S
-from amltool.run import Run, RunRecord, RunStatus, parse_timestamp
+from amltool.run import Run, RunRecord, RunStatus
 from amltool.targets.drive import Drive
 from amltool.targets.following import ConsoleReader, Outage
 from amltool.targets.live_logs import LogReader
 from amltool.targets.watcher import Silent, Watcher
+
+if TYPE_CHECKING:
+    from amltool.commands.shared_runs import SharedRun
 
 WAIT_S = 0.05
 LOG_WAIT_S = 0.25
@@ -49,17 +53,20 @@ def list_runs(
     status: str | None = None,
     best: str | None = None,
     recorded_only: bool = False,
+    all_clones: bool = False,
 ) -> Listing:
     """The newest runs; with ``best`` those with the highest last value of a metric first (``-NAME``: the lowest).
 
-    ``recorded_only`` leaves unfinished ones out, unless their ``status`` is asked for.
+    ``recorded_only`` leaves unfinished ones out, unless their ``status`` is asked for. ``all_clones`` takes in those
+    that only an artifact store of the project knows here.
 
     Raises:
         UserError: an unknown status.
     """
     if best is not None and not best.strip("-"):
         raise UserError("--best names no metric.", "Write --best NAME, or --best -NAME for the lowest value first.")
-    told = finish_ended(opened)
+    away: dict[str, str] = {}
+    told = finish_ended(opened, away)
     wanted = None
     if status is not None:
         if status.lower() not in STATUSES:
@@ -70,11 +77,20 @@ def list_runs(
     if best is None:
         entries = [] if recorded_only and wanted is None else opened.journal.entries()
         rows = ((unfinished_row(entry), entry) for entry in sorted(entries, key=_created, reverse=True))
-        unfinished = [row for row, entry in rows if wanted in (None, row["status"]) and entry.is_there][:limit]
+        chosen = [(row, entry) for row, entry in rows if wanted in (None, row["status"]) and entry.is_there][:limit]
+        unfinished = [
+            row if row["target"] in away else with_logged(opened, entry, row, MOST_IN_LIST) for row, entry in chosen
+        ]
         left = None if limit is None else limit - len(unfinished)
         recorded = [] if left == 0 else opened.history.runs(limit=left, status=wanted)
         known = {run.run_id for run in recorded}  # one may be recorded just now
-        return Listing(recorded, [row for row in unfinished if row["run_id"] not in known], told)
+        unfinished = [row for row in unfinished if row["run_id"] not in known]
+        if all_clones:
+            from amltool.commands.shared_runs import with_shared
+
+            recorded, unfinished, more = with_shared(opened, recorded, unfinished, limit, wanted)
+            told += more
+        return Listing(recorded, unfinished, told)
     runs = sorted(_with_metric(opened, best.lstrip("-"), wanted), key=lambda r: _last(r, best), reverse=best[0] != "-")
     return Listing(runs[:limit] if limit else runs, [], told)
 
@@ -95,62 +111,6 @@ def _last(run: Run, name: str) -> Any:
     return None if metric is None else metric.last
 
 
-def ancestor_row(run: Run) -> dict[str, Any]:
-    """A row as the ancestor's queries expect it: metrics as top-level keys beside the run's own (WORKBENCH 6)."""
-    record = run.record
-    row: dict[str, Any] = {name: metric.last for name, metric in record.metrics.items()}
-    row.update(
-        run_id=record.run_id,
-        run_number=record.run_number,
-        script_name=record.script,
-        arguments=record.arguments,
-        target=record.target,
-        status=record.status.value,
-        created_utc=record.created,
-        start_time_utc=record.started or "00:00 not started",
-        end_time_utc=record.ended,
-        duration=_ancestor_duration(record),
-        user_id=record.user,
-        commit=record.commit,
-        tags=dict(run.tags),
-        parameters=dict(record.parameters),
-    )
-    return row
-
-
-def _ancestor_duration(record: RunRecord) -> str:
-    if not record.started or not record.ended:
-        return "N/A"
-    span = parse_timestamp(record.ended) - parse_timestamp(record.started)
-    return str(span) if span.total_seconds() > 0 else "N/A"
-
-
-def query_runs(runs: Sequence[Run], query: str) -> Any:
-    """The result of a JMESPath query on the ancestor's rows.
-
-    Raises:
-        UserError: the query cannot be read, or does not fit the rows.
-    """
-    import jmespath
-
-    rows = [ancestor_row(run) for run in runs]
-    try:
-        result = jmespath.search(query, rows)
-    except Exception as error:  # it compares what it is given: TypeError, ValueError and RecursionError are the query's
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
-        raise _query_refused(said) from None
-    if query.lstrip().startswith("&") and not isinstance(result, (dict, list, str, int, float, type(None))):
-        raise _query_refused("it gives an expression, and no value")
-    return result
-
-
-def _query_refused(why: str) -> UserError:
-    return UserError(
-        f"The query cannot be used: {why}.",
-        "See https://jmespath.org; a comparison needs two numbers: [?status=='Completed' && Accuracy > `0.9`].run_id",
-    )
-
-
 def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run | JournalEntry:
     """The run a name stands for, finished or not. A run without a driver is gone on with first.
 
@@ -160,11 +120,55 @@ def find_run(opened: Opened, name: str, watcher: Watcher | None = None) -> Run |
     name = counted(opened, name)
     entry = unfinished_named(opened, name)
     if entry is None:
-        return opened.history.find(name)
+        return _recorded_or_shared(opened, name)
     record = go_on(opened, entry, watcher)
     if record is not None or not entry.is_there:
         return opened.history.find(entry.run_id)
     return entry
+
+
+def find_or_follow(opened: Opened, name: str) -> Run | JournalEntry | SharedRun:
+    """`find_run`, and also one that another clone drives, as an artifact store of the project shows it.
+
+    Raises:
+        UserError: no run, or several, have that name.
+    """
+    name = counted(opened, name)
+    return known_run(opened, name) if unfinished_named(opened, name) is None else find_run(opened, name)
+
+
+def _recorded_or_shared(opened: Opened, name: str) -> Run:
+    """A finished run of the history, or one that only an artifact store of the project knows here.
+
+    Raises:
+        UserError: no run, or several, have that name, or it goes on in another clone.
+    """
+    found = known_run(opened, name)
+    if isinstance(found, Run):
+        return found
+    if found.run is not None:
+        return found.run
+    raise UserError(
+        f"Run {found.run_id} is not finished yet, and it is {found.row(0)['note']}.",
+        f"Follow it: amltool logs -f {found.run_id}",
+    )
+
+
+def known_run(opened: Opened, name: str) -> Run | SharedRun:
+    """A run that is not in the journal here: of the history, else one that an artifact store of the project shows.
+
+    Raises:
+        UserError: no run, or several, have that name.
+    """
+    try:
+        return opened.history.find(name)
+    except UnknownRunError:
+        from amltool.commands.shared_runs import shared_run
+
+        found = shared_run(opened, name)
+        if found is None:
+            raise
+        return found
 
 
 def shown(opened: Opened, name: str) -> Run | dict[str, Any]:
@@ -177,7 +181,8 @@ def shown(opened: Opened, name: str) -> Run | dict[str, Any]:
     name = counted(opened, name)
     entry = unfinished_named(opened, name)
     if entry is None:
-        return opened.history.find(name)
+        known = known_run(opened, name)
+        return known if isinstance(known, Run) else known.run or known.row()
     with contextlib.suppress(FileNotFoundError):  # it is recorded just now
         entry.request()
     away: dict[str, str] = {}
@@ -188,7 +193,9 @@ def shown(opened: Opened, name: str) -> Run | dict[str, Any]:
         trouble = error.what.replace("\n", " ")
     row = unfinished_row(entry, trouble or "".join(f"an answer: {what}" for what in away.values()))
     recorded = opened.history.run(entry.run_id) if row["status"].is_terminal else None
-    return recorded or (row if entry.is_there else opened.history.find(entry.run_id))
+    if recorded is None and entry.is_there:
+        return row if row["waits_for"] and (trouble or away) else with_logged(opened, entry, row)
+    return recorded or opened.history.find(entry.run_id)
 
 
 def counted(opened: Opened, name: str) -> str:
@@ -294,7 +301,8 @@ def is_rerun(opened: Opened, name: str) -> bool:
     if entry is not None:
         with contextlib.suppress(FileNotFoundError):  # it is recorded just now
             return entry.request().rerun_of is not None
-    return opened.history.find(entry.run_id if entry else name).record.rerun_of is not None
+    known = known_run(opened, entry.run_id if entry else name)
+    return isinstance(known, Run) and known.record.rerun_of is not None
 
 
 def is_queued(opened: Opened, run_id: str) -> bool:
@@ -415,7 +423,12 @@ def console_of(
 ) -> Iterator[bytes]:
     """The console of a run (or a file under its ``logs/``) in blocks; ``follow`` goes on to the run's end, and while
     its target does not answer, which the ``watcher`` is told."""
-    found = find_run(opened, name)
+    found = find_or_follow(opened, name)
+    if not isinstance(found, (Run, JournalEntry)):
+        from amltool.commands.shared_runs import shared_console
+
+        yield from shared_console(opened, found, path, follow=follow, watcher=watcher or Silent())
+        return
     if isinstance(found, Run):
         yield from artifact_content(opened, found, path)
         return
@@ -425,7 +438,9 @@ def console_of(
         return
     host, launcher = run.target.host, run.target.launcher
     reader: ConsoleReader | LogReader = ConsoleReader(host, run.folder)
-    if path != CONSOLE_FILE:
+    if path == METRICS_FILE:
+        reader = LogReader(host, lambda: run.folder.live_metrics(launcher.live_work(host, run.folder)).parent, path)
+    elif path != CONSOLE_FILE:
         reader = LogReader(host, lambda: launcher.live_work(host, run.folder), path)
     watcher, is_said = watcher or Silent(), False
     looked, outage, driver = time.monotonic(), Outage(watcher), DriverWatch(found, watcher.say)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amltool.configuration.settings import Settings
     from amltool.run import RunRecord
     from amltool.stores.base import ArtifactStore
+    from amltool.stores.live import LiveStore
 
 
 def store_address(opened: Opened, compute: ComputeTarget | None) -> str | None:
@@ -28,11 +29,11 @@ def store_address(opened: Opened, compute: ComputeTarget | None) -> str | None:
 
 def access_to(opened: Opened, address: str | None, record: RunRecord | RunRequest | None = None) -> Access:
     """The means to open a store: for the project and the run of a record, or for the project of now."""
-    if not is_in_account(address):
+    if address is None:
         return Access()
     names = opened.names if record is None else record.project
     run_id, commit = ("", "") if record is None else (record.run_id, record.commit)
-    sign_in = _sign_in(opened, address or "")
+    sign_in = _sign_in(opened, address) if is_in_account(address) else SignIn()
     return Access(names.account, names.workspace, names.name, run_id, commit, sign_in)
 
 
@@ -119,6 +120,17 @@ def store_of_run(opened: Opened, request: RunRequest) -> ArtifactStore:
             how = f"{error.remedy} Then: amltool wait {request.run_id}"
             raise UserError(f"Run {request.run_id} ended and cannot be kept. {error.what}", how) from None
     return ready_store(opened, now, request)
+
+
+def live_store_of(opened: Opened, address: str | None, request: RunRequest | None = None) -> LiveStore | None:
+    """The runs of this project that a store shows while they go on; ``None`` where it cannot.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    from amltool.stores import open_live
+
+    return open_live(address, access_to(opened, address, request))
 
 
 def _address_now(opened: Opened, request: RunRequest) -> str | None:

@@ -278,6 +278,7 @@ def start(
 
 
 def _let_go(opened: Opened, run: Drive) -> None:
+    run.let_go()
     if run.state.step is Step.PLACED:
         hand_over(opened, run.entry)
     else:
@@ -318,7 +319,7 @@ def _abandon(opened: Opened, run: Drive, why: Exception | None, *, is_known: boo
         _end_unstarted(opened, run, why, is_known=is_known)
         raise
     except BaseException:
-        run.entry.discard()
+        run.discard()
         raise
     else:
         _end_unstarted(opened, run, why, is_known=is_known)
@@ -328,7 +329,7 @@ def _end_unstarted(opened: Opened, run: Drive, why: Exception | None, *, is_know
     """An acknowledged run is in the history once, also where it never began. What cannot be written now stands in the
     journal, and the next command records it."""
     if not is_known or not run.request.tracked:
-        run.entry.discard()
+        run.discard()
         return
     reason = "interrupted before it started" if why is None else f"not started: {_first_line(why)}"
     end = Exit(canceled=why is None, reason=reason, ended=timestamp())

@@ -9,8 +9,8 @@ from typing import Any
 from amltool.commands.drivers import stopped_driver
 from amltool.configuration.compute import read_compute
 from amltool.errors import UserError
-from amltool.files import safe_text
 from amltool.history.journal import JournalEntry, RunRequest, RunState, Step
+from amltool.history.progress import row_of
 from amltool.run import RunStatus
 
 NEXT = {
@@ -40,25 +40,10 @@ def unfinished_row(entry: JournalEntry, trouble: str = "") -> dict[str, Any]:
             "target": "", "note": str(error).replace("\n", " "),
         }  # fmt: skip
     return {
-        "run_id": request.run_id,
-        "run_number": request.run_number,
+        **row_of(request, state),
         "status": _status(state, driven=driven),
-        "since": state.since or request.created,
         "waits_for": trouble or _waits_for(state, driven=driven, canceled=entry.cancel_asked),
-        "script": request.script,
-        "arguments": [safe_text(os.fsdecode(argument)) for argument in request.arguments],
-        "run_configuration": request.run_configuration,
-        "target": request.target,
-        "target_type": request.target_type,
         "host": state.host or _machine(request),
-        "commit": request.commit,
-        "base_commit": request.base_commit,
-        "dirty": request.dirty,
-        "source_directory": request.source_directory,
-        "created": request.created,
-        "started": state.launched,
-        "user": request.user,
-        "rerun_of": request.rerun_of,
         "cancel_asked": entry.cancel_asked,
         "logs": f"amltool logs -f {request.run_id}",
         "note": _note(entry, state, driven=driven),

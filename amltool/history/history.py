@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from amltool.errors import DamagedError, UserError
+from amltool.errors import DamagedError, UnknownRunError, UserError
 from amltool.git.command import Git, GitError
 from amltool.git.notes import record
 from amltool.git.refs import are_notes_as_left
@@ -104,7 +104,11 @@ class History:
             raise UserError(f"The run {name} was deleted.", "See the others: amltool runs")
         newest = self.index.ask(lambda rows: rows.newest(NAMED_CANDIDATES))
         known = f"The newest: {_names(newest)}." if newest else "There is no finished run yet."
-        raise UserError(f"No run is named {name!r}.", f"{known} All of them: amltool runs")
+        raise UnknownRunError(f"No run is named {name!r}.", f"{known} All of them: amltool runs")
+
+    def knows(self, run_id: str) -> bool:
+        """Return True for a run that is recorded here, deleted or not."""
+        return self.index.ask(lambda rows: bool(rows.named(run_id)) or rows.is_deleted(run_id))
 
     def next_run_number(self) -> int:
         """One more than the highest known here; taken from then on, also when the run never comes to its end.

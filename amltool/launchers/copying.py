@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -126,7 +127,7 @@ def bring_console(daemon: DockerDaemon, container: str, python: Sequence[str], f
 
 
 def bring_logs(daemon: DockerDaemon, container: str, folder: RunFolder) -> None:
-    """Copy ``logs/`` of a container to ``live`` in the run's folder, whole; links are left out.
+    """Copy ``logs/`` and the metrics of a container to ``live`` in the run's folder, whole; links are left out.
 
     Raises:
         UserError: the disk here is full.
@@ -139,6 +140,29 @@ def bring_logs(daemon: DockerDaemon, container: str, folder: RunFolder) -> None:
         pieces = daemon.get(container, str(RUN_IN_CONTAINER.logs))
         if pieces is not None:
             _unpack_logs(pieces, place)
+        pieces = daemon.get(container, str(RUN_IN_CONTAINER.metrics))
+        if pieces is not None:
+            _unpack_file(pieces, place.parent / RUN_IN_CONTAINER.metrics.name)
+
+
+def _unpack_file(pieces: Iterator[bytes], place: Path) -> None:
+    beside = place.with_name(f".{place.name}.{os.urandom(8).hex()}")
+    try:
+        with opened(pieces) as archive, beside.open("xb") as copy:
+            member = archive.next()
+            stream = archive.extractfile(member) if member is not None and member.isreg() else None
+            if stream is None:
+                return
+            shutil.copyfileobj(stream, copy, BLOCK)
+        beside.replace(place)
+    except BrokenArchiveError:  # it grew while it was read: the next time
+        return
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise no_space(error, str(place)) from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _unpack_logs(pieces: Iterator[bytes], place: Path) -> None:

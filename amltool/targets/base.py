@@ -50,6 +50,16 @@ def drive(drive: Drive, until: Step = Step.RECORDED) -> RunRecord | None:
         UserError: a step cannot be done now; the run stands where it stood and can be gone on with.
         KeyboardInterrupt: the user interrupted; a launched run lives on.
     """
+    if drive.publication is not None and drive.state.step is not Step.RECORDED:
+        drive.publication.begin()
+    try:
+        return _driven(drive, until)
+    except BaseException:
+        drive.let_go()
+        raise
+
+
+def _driven(drive: Drive, until: Step) -> RunRecord | None:
     order = list(Step)
     record = None
     outage: Outage | None = None

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from amltool.snapshot import Snapshot
     from amltool.stores.base import ArtifactStore
     from amltool.targets.following import ConsoleReader
+    from amltool.targets.publishing import Publication
     from amltool.targets.turns import Turn
     from amltool.targets.watcher import Watcher
     from amltool.tracking.travel import Installed
@@ -96,6 +97,8 @@ class Drive(msgspec.Struct, kw_only=True):
     console: ConsoleReader | None = None
     freeing: Meanwhile[None] | None = None
     turn: Turn | None = None
+    publication: Publication | None = None
+    """What shows the run to other clones while it goes on."""
     is_gone: bool = False
     """Whether nothing of the run can be alive any more, as its launcher says or its end proves."""
     is_ready: bool = False
@@ -117,12 +120,25 @@ class Drive(msgspec.Struct, kw_only=True):
         since = self.state.since if status is self.state.status else timestamp()
         self.state = replace(self.state, step=step, status=status, since=since, waits_for="", **changes)
         self.entry.save(self.state)
+        if self.publication is not None:
+            self.publication.note()
 
     def waits_for(self, what: str) -> None:
         """Leave word, for who looks at the run meanwhile, of what it waits for; ``""``: for nothing any more."""
         if what != self.state.waits_for:
             self.state = replace(self.state, waits_for=what)
             self.entry.save(self.state)
+
+    def let_go(self) -> None:
+        """Leave the run to another process."""
+        if self.publication is not None:
+            self.publication.leave()
+
+    def discard(self) -> None:
+        """Take the run out of the journal: nothing of it ever started."""
+        if self.publication is not None:
+            self.publication.withdraw()
+        self.entry.discard()
 
     def enter(self, status: RunStatus) -> None:
         """Say that the run has come to a status, before the work of it begins."""

@@ -125,6 +125,8 @@ def record_run(run: Drive) -> RunRecord:
         run.freeing = Meanwhile(partial(_free_folder, run))
     if run.request.tracked:
         _add_to_history(run, record)
+    if run.publication is not None:
+        run.publication.finish(record)
     run.done(Step.RECORDED, record.status)
     if record.status is RunStatus.FAILED and run.target.hint and _looks_for_share(run):
         run.watcher.say(run.target.hint)

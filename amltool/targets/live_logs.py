@@ -16,6 +16,7 @@ from amltool.destination import Destination
 from amltool.errors import UserError
 from amltool.files import no_space, safe_text
 from amltool.hosts.base import LARGEST_PIECE, FileKind, FileOnHost, Host, Piece
+from amltool.layout import METRICS_FILE
 
 TOPS = ("logs", "outputs")
 MOST_AT_ONCE = 16 * LARGEST_PIECE
@@ -58,8 +59,9 @@ class LogReader:
     """Reads one file from a byte offset on: no byte lost, none twice. One that is not there yet is waited for."""
 
     def __init__(self, host: Host, where: Where, path: str) -> None:
-        """Raises UserError: the path is no file under ``logs/`` or ``outputs/``."""
-        parts_of(path)
+        """Raises UserError: the path is no file under ``logs/`` or ``outputs/``, nor that of the metrics."""
+        if path != METRICS_FILE:
+            parts_of(path)
         self._host, self._where, self._path = host, where, path
         self.offset = 0
         self.is_there = False

@@ -19,6 +19,7 @@ from amltool.tasks.watching import TerminalWatcher, print_json
         "status": "only runs of this status",
         "query": "a JMESPath query on the rows (metrics are top-level keys)",
         "best": "the runs with the highest value of this metric first (-NAME: the lowest)",
+        "all_clones": "with runs of other clones that the artifact store shows",
         "json": JSON_HELP,
     },
     dashed=("best",),
@@ -30,19 +31,21 @@ def runs(
     status: str | None = None,
     query: str | None = None,
     best: str | None = None,
+    all_clones: bool = False,
     json: bool = False,
 ) -> None:
     """List the newest runs, finished or not."""
     from amltool.commands.artifacts import whole_run
-    from amltool.commands.looking import list_runs, query_runs
+    from amltool.commands.looking import list_runs
     from amltool.commands.opening import open_project
+    from amltool.commands.queries import query_runs
     from amltool.render import query_text, runs_table
 
     asked = limit if limit is not None else 20 if query is None else 0
     shown = asked if asked > 0 else None
     only = query is not None  # of what is not recorded yet there is no more than a row
     opened = open_project()
-    listing = list_runs(opened, limit=shown, status=status, best=best, recorded_only=only)
+    listing = list_runs(opened, limit=shown, status=status, best=best, recorded_only=only, all_clones=all_clones)
     for sentence in listing.told:
         TerminalWatcher().say(sentence)
     if query is not None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from amltool.artifact import Metric
-from amltool.commands.looking import query_runs
+from amltool.commands.queries import query_runs
 from amltool.errors import UserError
 from amltool.run import Run, RunRecord, RunStatus
 from tests.amltool_command import amltool, make_project

@@ -18,7 +18,7 @@ PIECE = 1 << 14
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What becomes of a request: an answer in place of the service's, a connection that is cut, bytes that are changed
-    or slow. ``cut_request`` and ``cut_answer`` count bytes of a body."""
+    or slow. ``cut_request`` and ``cut_answer`` count bytes of a body; with 0 there is no answer at all."""
 
     status: int | None = None
     retry_after: str | None = None
@@ -174,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
             service.close()
 
     def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes, fault: Fault) -> None:
+        if fault.cut_answer == 0:
+            raise _CutError
         self.send_response_only(status)
         for key, value in headers:
             self.send_header(key, value)
