@@ -95,6 +95,11 @@ class LocalLayout(msgspec.Struct, frozen=True):
         return self.folder / "run_number"
 
     @property
+    def promotion_lock(self) -> Path:
+        """Held while an artifact is promoted, for each promotion of a name has a version of its own."""
+        return self.folder / "promotion.lock"
+
+    @property
     def index(self) -> Path:
         return self.folder / "index.sqlite"
 
@@ -192,6 +197,11 @@ class RunFolder(msgspec.Struct, frozen=True):
     def work(self) -> PurePosixPath:
         """The snapshot; the script's current folder."""
         return self.path / "work"
+
+    @property
+    def inputs(self) -> PurePosixPath:
+        """What other runs left that this one reads, a folder for each input."""
+        return self.path / "inputs"
 
     @property
     def outputs(self) -> PurePosixPath:

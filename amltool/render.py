@@ -144,6 +144,10 @@ def run_text(run: Run) -> str:
     lines += ["", "Artifacts:", *_files(record.artifacts)]
     if record.omitted:
         lines += ["", "Not collected:", *_omitted(record.omitted)]
+    if record.inputs:
+        lines += ["", "Inputs:", *_inputs(record.inputs)]
+    for event in run.promotions:
+        lines.append(f"Promoted {harmless(event.path)} to the asset {harmless(event.name)}, version {event.version}")
     for verdict in run.verdicts:
         lines.append(f"Verdict of rerun {verdict.rerun} on {verdict.run_id}: {verdict.verdict}")
         lines += [f"  {harmless(cause)}" for cause in verdict.causes]
@@ -164,6 +168,16 @@ def _logged(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Map
         shown = table(("name", "last", "min", "max", "count"), rows)
         lines += ["", "Metrics:", shown, *_more(len(metrics) - MOST_ROWS)]
     return lines
+
+
+def _inputs(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a run read of other runs: a record may be foreign, so nothing of an entry is taken for granted."""
+    lines = []
+    for entry in entries[:MOST_ROWS]:
+        asset = f", asset {entry['asset']} version {entry.get('version')}" if entry.get("asset") else ""
+        text = f"{entry.get('name')}: {entry.get('path')} of run {entry.get('run_id')}{asset}"
+        lines.append(f"  {harmless(_cut(text, LONGEST_LINE))}, SHA-256 {harmless(str(entry.get('sha256'))[:12])}")
+    return [*lines, *_more(len(entries) - MOST_ROWS)]
 
 
 def _more(count: int) -> list[str]:

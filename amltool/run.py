@@ -300,6 +300,21 @@ class VerdictEvent(msgspec.Struct, frozen=True, tag_field="event", tag="verdict"
     tolerances: Tolerances | msgspec.UnsetType = msgspec.UNSET
 
 
+class PromotedEvent(msgspec.Struct, frozen=True, tag_field="event", tag="promoted", kw_only=True):
+    """An artifact of the run was made the asset ``name``; every further promotion of that name has a higher version."""
+
+    v: int = RECORD_VERSION
+    run_id: str
+    at: str
+    user: str = ""
+    name: str
+    version: int
+    path: str
+    size: int
+    sha256: str
+    store: str
+
+
 class DeletedEvent(msgspec.Struct, frozen=True, tag_field="event", tag="deleted", kw_only=True):
     """A tombstone: the run is no longer listed (a deleted line would lose against a concurrent append)."""
 
@@ -309,7 +324,7 @@ class DeletedEvent(msgspec.Struct, frozen=True, tag_field="event", tag="deleted"
     user: str = ""
 
 
-RunEvent = RunRecord | TagEvent | VerdictEvent | DeletedEvent
+RunEvent = RunRecord | TagEvent | VerdictEvent | PromotedEvent | DeletedEvent
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(RunEvent)
@@ -322,7 +337,7 @@ class _AnyEvent(msgspec.Struct):
 
 
 _any_decoder = msgspec.json.Decoder(_AnyEvent)
-KNOWN_EVENTS = frozenset({"run", "tag", "verdict", "deleted"})
+KNOWN_EVENTS = frozenset({"run", "tag", "verdict", "promoted", "deleted"})
 
 
 def event_to_line(event: RunEvent) -> bytes:
@@ -360,16 +375,18 @@ class Run(msgspec.Struct, frozen=True):
     tags: dict[str, str]
     verdicts: tuple[VerdictEvent, ...] = ()
     deleted: bool = False
+    promotions: tuple[PromotedEvent, ...] = ()
 
     @property
     def run_id(self) -> str:
         return self.record.run_id
 
     def to_json(self) -> dict[str, Any]:
-        """The record with ``tags`` and ``verdicts`` as of now, as ``show --json`` prints it."""
+        """The record with ``tags``, ``verdicts`` and ``promotions`` as of now, as ``show --json`` prints it."""
         content: dict[str, Any] = msgspec.to_builtins(self.record)
         content["tags"] = dict(self.tags)
         content["verdicts"] = [msgspec.to_builtins(event) for event in self.verdicts]
+        content["promotions"] = [msgspec.to_builtins(event) for event in self.promotions]
         return content
 
 
@@ -377,6 +394,7 @@ def fold(record: RunRecord, events: Iterable[RunEvent]) -> Run:
     """Fold the later events of one run into it; order comes from the data, never from the line order."""
     tags: dict[str, str] = dict(record.tags)
     verdicts: list[VerdictEvent] = []
+    promotions: list[PromotedEvent] = []
     deleted = False
     for event in sorted(events, key=lambda e: (getattr(e, "at", ""), event_to_line(e))):
         if isinstance(event, TagEvent) and event.run_id == record.run_id:
@@ -387,6 +405,9 @@ def fold(record: RunRecord, events: Iterable[RunEvent]) -> Run:
         elif isinstance(event, VerdictEvent) and record.run_id in (event.run_id, event.rerun):
             if event not in verdicts:
                 verdicts.append(event)
+        elif isinstance(event, PromotedEvent) and event.run_id == record.run_id:
+            if event not in promotions:
+                promotions.append(event)
         elif isinstance(event, DeletedEvent) and event.run_id == record.run_id:
             deleted = True
-    return Run(record, tags, tuple(verdicts), deleted)
+    return Run(record, tags, tuple(verdicts), deleted, tuple(promotions))

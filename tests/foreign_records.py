@@ -88,7 +88,7 @@ def _event(record: dict[str, Any], chance: random.Random) -> dict[str, Any]:
         about | {"event": "tag", "key": "k", "value": "v", "user": "u"},
         about | {"event": "verdict", "rerun": record["run_id"], "verdict": "differs", "causes": ["a"]},
         about | {"event": "deleted"},
-        about | {"event": "promoted", "to": "x"},
+        about | {"event": "starred", "to": "x"},
     ))  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from amltool.artifact import Artifact
+from amltool.artifact import STORED_HERE, Artifact
 from amltool.commands.opening import Opened
-from amltool.commands.storing import is_in_account, store_of_record
+from amltool.commands.storing import access_to, is_in_account, store_of_record
 from amltool.errors import UserError
 from amltool.history.validation import read_event
 from amltool.layout import CONSOLE_FILE
@@ -37,7 +37,7 @@ def artifact_content(opened: Opened, run: Run, path: str) -> Iterator[bytes]:
         raise UserError(
             f"Cannot find the artifact '{path}' with run_id '{run.run_id}'", f"See: amltool outputs {run.run_id}"
         )
-    yield from content_of(run, artifact, store_of_record(opened, artifact.store, run.record))
+    yield from content_of(run, artifact, store_of_artifact(opened, artifact, run.record))
 
 
 def content_of(run: Run, artifact: Artifact, store: ArtifactStore, begun: Iterable[bytes] = ()) -> Iterator[bytes]:
@@ -63,10 +63,66 @@ def content_of(run: Run, artifact: Artifact, store: ArtifactStore, begun: Iterab
         ) from None
 
 
+def store_of_artifact(opened: Opened, artifact: Artifact, record: RunRecord) -> ArtifactStore:
+    """The store to read an artifact from: this clone's own if it has it, else the one that the record names; for what
+    another clone kept for itself that of the settings, where `artifacts.push` may have brought it.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    return stores_of_artifacts(opened, [artifact], record)[artifact.sha256]
+
+
+def stores_of_artifacts(opened: Opened, artifacts: Iterable[Artifact], record: RunRecord) -> dict[str, ArtifactStore]:
+    """`store_of_artifact` of each content: one connection for all that are in the same.
+
+    Raises:
+        UserError: one cannot be opened.
+    """
+    own = store_of_record(opened, None, record)
+    opened_once: dict[str | None, ArtifactStore] = {}
+    found: dict[str, ArtifactStore] = {}
+    for each in artifacts:
+        if own.contains(each.sha256):
+            found[each.sha256] = own
+            continue
+        address = opened.project.settings.artifact_store if each.store == STORED_HERE else each.store
+        if address not in opened_once:
+            opened_once[address] = store_of_record(opened, address, record)
+        found[each.sha256] = opened_once[address]
+    return found
+
+
+def store_that_has(opened: Opened, sha256: str, store: str, record: RunRecord | None) -> ArtifactStore | None:
+    """The first store that holds some content: the one that is named, that of the settings, this clone's own.
+
+    Raises:
+        UserError: the one that is named cannot be opened or does not answer, and no other has the content.
+    """
+    from amltool.stores import open_store
+
+    failed: UserError | None = None
+    for address in dict.fromkeys(_addresses(opened, store)):
+        try:
+            found = open_store(address, opened.git.layout.store, access_to(opened, address, record))
+            if found.contains(sha256):
+                return found
+        except UserError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return None
+
+
+def _addresses(opened: Opened, store: str) -> Iterator[str | None]:
+    for address in (store, opened.project.settings.artifact_store, None):
+        yield None if address == STORED_HERE else address
+
+
 def sound_content(opened: Opened, record: RunRecord, artifact: Artifact) -> Iterator[bytes] | None:
     """The content of an artifact of a run in blocks; ``None`` where it is not here, or damaged."""
     try:
-        store = store_of_record(opened, artifact.store, record)
+        store = store_of_artifact(opened, artifact, record)
         if not store.check(artifact.sha256):
             return None
     except (KeyError, UserError):

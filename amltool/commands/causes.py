@@ -67,7 +67,13 @@ def _request(original: RunRecord, rerun: RunRecord) -> list[str]:
     changed = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
     if changed:
         causes.append(f"the run configuration differs: {', '.join(changed)}")
-    return [*causes, *_variables(original, rerun), *_settings(original, rerun)]
+    return [*causes, *_inputs(original, rerun), *_variables(original, rerun), *_settings(original, rerun)]
+
+
+def _inputs(original: RunRecord, rerun: RunRecord) -> list[str]:
+    was, now = lineage_of(original), lineage_of(rerun)
+    changed = [name for name in sorted({*was, *now}) if was.get(name, "")[:64] != now.get(name, "")[:64]]
+    return [f"inputs of the run differ: {_some(changed)}"] if changed else []
 
 
 def _variables(original: RunRecord, rerun: RunRecord) -> list[str]:
@@ -129,6 +135,12 @@ def _same_file(before: FolderFile, after: FolderFile) -> bool:
     if before.sha256 is not None and after.sha256 is not None:
         return before.sha256 == after.sha256
     return before.mtime == after.mtime
+
+
+def lineage_of(record: RunRecord) -> dict[str, str]:
+    """The inputs of a run by name: the SHA-256 of each and where it comes from. Records may be foreign."""
+    entries = [entry for entry in record.inputs if isinstance(entry.get("name"), str)]
+    return {entry["name"]: f"{entry.get('sha256')} {entry.get('run_id')}:{entry.get('path')}" for entry in entries}
 
 
 def changed_settings(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -174,12 +174,13 @@ def _unnamed_artifacts(opened: Opened) -> list[Removable]:
     the history before, so that is asked last."""
     if opened.journal.entries():
         return []
-    named: set[str] = set()
+    named = {event.sha256 for event in opened.history.promotions()}
     for run in opened.history.runs(limit=None):
         record = run.record
         named.add(record.environment.lock_sha256)
         if isinstance(record.whole, WholeRecord):
             named.add(record.whole.sha256)
+        named.update(str(entry.get("sha256")) for entry in record.inputs)
         lists: list[Any] = [record.artifacts, record.omitted]
         if record.shared_folder is not None:
             lists += [record.shared_folder.at_start, record.shared_folder.at_end]

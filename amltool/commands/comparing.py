@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from amltool.commands.artifacts import artifacts_of, kept_content, whole_run
+from amltool.commands.causes import lineage_of
 from amltool.commands.opening import Opened
 from amltool.commands.spark_parts import paired_parts
 from amltool.environments.lock import compare_locks
@@ -35,7 +36,7 @@ class Comparison:
 
 FIELDS = ("status", "exit_code", "script", "arguments", "run_configuration", "target", "target_type", "host", "commit",
           "tree", "source_directory", "framework", "duration_s", "parameters", "run_configuration_content",
-          "environment_variables", "compute", "settings")  # fmt: skip
+          "environment_variables", "inputs", "compute", "settings")  # fmt: skip
 
 SPARK = "spark"
 """The version of Spark, of the record's environment."""
@@ -70,6 +71,8 @@ def compare(opened: Opened, runs: Sequence[Run]) -> Comparison:
 
 
 def _value(run: Run, name: str) -> Any:
+    if name == "inputs":
+        return {name: text[:12] + text[64:] for name, text in lineage_of(run.record).items()}
     return run.record.environment.spark if name == SPARK else msgspec.to_builtins(getattr(run.record, name))
 
 

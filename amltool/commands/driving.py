@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from amltool.commands.lineage import input_content
 from amltool.commands.opening import Opened
 from amltool.commands.storing import live_store_of, store_of_run
 from amltool.configuration.compute import read_compute
@@ -63,6 +64,7 @@ def prepare_drive(
         snapshot=_once(snapshot, lambda: _snapshot_again(opened, entry)),
         own_variables=lambda: variables()[0],
         secret_values=lambda: variables()[1],
+        open_input=lambda wanted: input_content(opened, wanted),
     )
     if request.artifact_store is not None and request.tracked:
         from amltool.targets.publishing import Publication

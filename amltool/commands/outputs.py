@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amltool.artifact import Artifact
-from amltool.commands.artifacts import artifacts_of, content_of
+from amltool.commands.artifacts import artifacts_of, content_of, stores_of_artifacts
 from amltool.commands.downloads import Progress, Wanted, bring, safe_parts
 from amltool.commands.opening import Opened
-from amltool.commands.storing import store_of_record
 from amltool.errors import DamagedError, UserError
 from amltool.layout import staging_folder
 from amltool.run import Run
@@ -59,7 +58,7 @@ def download(
         UserError: a file is in the way, a name is unsafe, an artifact is not here or is damaged.
     """
     parts_of = {artifact.path: safe_parts(artifact.path) for artifact in artifacts}
-    stores = {address: store_of_record(opened, address, run.record) for address in {each.store for each in artifacts}}
+    stores = stores_of_artifacts(opened, artifacts, run.record)
     same: dict[str, list[Artifact]] = {}
     for each in artifacts:
         same.setdefault(each.sha256, []).append(each)
@@ -68,7 +67,7 @@ def download(
             key=sha256,
             size=alike[0].size,
             paths=tuple(parts_of[each.path] for each in alike),
-            rest=partial(_rest, run, alike[0], stores[alike[0].store]),
+            rest=partial(_rest, run, alike[0], stores[sha256]),
             sha256=sha256,
         )
         for sha256, alike in same.items()

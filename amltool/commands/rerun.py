@@ -10,6 +10,7 @@ from msgspec import UnsetType
 from amltool.commands.artifacts import whole_run
 from amltool.commands.comparing import lock_content
 from amltool.commands.judging import Rerun, judged
+from amltool.commands.lineage import find_again
 from amltool.commands.opening import Opened
 from amltool.commands.submit import Submission, Submitted, submit
 from amltool.errors import UserError
@@ -19,7 +20,7 @@ from amltool.targets.watcher import Watcher
 
 NEEDED = frozenset(
     {"script", "arguments", "arguments_base64", "run_configuration", "target", "source_directory", "settings",
-     "environment_variables"}
+     "environment_variables", "inputs"}
 )  # fmt: skip
 """Keys of a record that a rerun repeats."""
 
@@ -67,6 +68,7 @@ def begin(opened: Opened, original: Run, options: RerunOptions, watcher: Watcher
         base_commit=record.base_commit,
         source_directory=record.source_directory,
         variables=record.environment_variables or {},
+        found_inputs=find_again(opened, record) if record.inputs else (),
         timeout_s=options.timeout_s or (record.settings.timeout_s if record.settings else None),
         settings=record.settings,
         compute=record.compute if options.target in (None, record.target) else {},

@@ -30,6 +30,7 @@ from amltool.targets.placing import project_key
 if TYPE_CHECKING:
     from amltool.commands.opening import Opened
     from amltool.commands.submit import Submission
+    from amltool.run_input import RunInput
     from amltool.targets.watcher import Watcher
 
 SCRIPT_MISSING = "{} script path doesn't exist. The script should be inside the project folder"
@@ -51,6 +52,7 @@ def request_of(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: 
     script = script_in_snapshot(opened, script, snapshot)
     address = store_address(opened, chosen.compute)
     check_store(opened, address)
+    inputs = _inputs(opened, wanted)
     target, run_id = open_target(chosen.compute, opened.names, opened.git.top), new_run_id(snapshot.commit)
     key = project_key(opened.git, opened.prefix)
     labels = labels_of(run_id, snapshot.commit, opened.names.name, key)
@@ -94,6 +96,7 @@ def request_of(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: 
         share_hash=recorded(wanted, "share_hash", settings.share_hash),
         keep_run_folders=settings.keep_run_folders,
         prepare=wanted.prepare or configuration.prepare_environment,
+        inputs=inputs,
         rerun_of=wanted.rerun_of,
         tolerances=wanted.tolerances,
         sweep_id=wanted.sweep_id,
@@ -101,6 +104,14 @@ def request_of(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: 
     )
     target.check(request)
     return request, target
+
+
+def _inputs(opened: Opened, wanted: Submission) -> list[RunInput]:
+    if not wanted.inputs:
+        return list(wanted.found_inputs)
+    from amltool.commands.lineage import find_inputs
+
+    return find_inputs(opened, wanted.inputs)
 
 
 def _settled(compute: ComputeTarget, target: Target) -> ComputeTarget:

@@ -33,6 +33,7 @@ from amltool.launchers.base import LaunchState
 from amltool.layout import LOCK_FILE
 from amltool.limits import shown
 from amltool.run import EXACTLY, Exit, RunRecord, RunStatus, SettingsUsed, Tolerances, timestamp
+from amltool.run_input import RunInput
 from amltool.snapshot import Snapshot
 from amltool.targets.base import drive
 from amltool.targets.drive import Drive, Target
@@ -47,7 +48,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     ``prepare``: build the environment whatever the run configuration says; ``lock``: from this lock. ``tolerances``
     are those of the verdict on ``rerun_of``. ``settings`` and ``compute`` are what took effect on that run: the
-    settings are used again, the difference to the compute target as it is now is said.
+    settings are used again, the difference to the compute target as it is now is said. ``inputs``: by name, a link
+    file or ``RUN:PATH``; ``found_inputs`` are those of a rerun.
     """
 
     script: str | None = None
@@ -58,6 +60,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     require_clean: bool | None = None
     source_directory: str = "."
     variables: Mapping[str, str] = {}
+    inputs: Mapping[str, str] = {}
+    found_inputs: Sequence[RunInput] = ()
     timeout_s: float | None = None
     tracked: bool | None = None
     prepare: bool = False

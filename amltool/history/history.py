@@ -16,6 +16,7 @@ from amltool.layout import NOTES_REF, REFETCH_HISTORY
 from amltool.run import (
     RUN_ID,
     DeletedEvent,
+    PromotedEvent,
     Run,
     RunEvent,
     RunRecord,
@@ -129,6 +130,12 @@ class History:
     def verdict(self, event: VerdictEvent) -> None:
         """Add the verdict of a rerun; it shows on both runs. Raises UserError where there is no such run."""
         self.record([event])
+
+    def promotions(self) -> list[PromotedEvent]:
+        """Every promotion of an artifact, oldest first; also those of runs that were deleted since."""
+        lines = self.index.ask(lambda rows: rows.events_of_kind("promoted"))
+        found = [event for event in _events(lines) if isinstance(event, PromotedEvent)]
+        return sorted(set(found), key=lambda event: (event.at, event.name, event.version, event.run_id))
 
     def delete(self, run_id: str, *, user: str = "") -> None:
         """Take a run out of every list; its record stays in the notes beside a tombstone."""

@@ -34,6 +34,7 @@ from amltool.run import (
     SharedFolder,
     Tolerances,
 )
+from amltool.run_input import RunInput
 
 JOURNAL_VERSION = 1
 
@@ -89,6 +90,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     keep_run_folders: int = 3
     prepare: bool = True
     """Whether the environment may be built for this run."""
+    inputs: list[RunInput] = []
     rerun_of: str | None = None
     tolerances: Tolerances = EXACTLY
     """Of the verdict, where it is a rerun."""

@@ -14,7 +14,7 @@ from amltool.git.reading_notes import Note
 from amltool.history.validation import lines_of, read_event
 from amltool.run import RunRecord, RunStatus, VerdictEvent
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise it with every change of the tables: an index of another version is made anew."""
 
 _TABLES = """
@@ -157,6 +157,10 @@ class Rows:
                 for run_id, line in self._ask.execute(query, block):
                     found.setdefault(run_id, []).append(line)
         return found
+
+    def events_of_kind(self, kind: str) -> list[bytes]:
+        """The lines of every later event of a kind, those on deleted runs too."""
+        return [line for (line,) in self._ask.execute("SELECT line FROM events WHERE kind = ?", (kind,))]
 
     def content(self) -> Iterator[tuple[object, ...]]:
         """Everything that was asked of the notes, in an order of its own: two indexes of a tip give the same."""

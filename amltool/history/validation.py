@@ -21,6 +21,7 @@ from amltool.run import (
     DeletedEvent,
     FolderFile,
     LongList,
+    PromotedEvent,
     RunEvent,
     RunRecord,
     TagEvent,
@@ -44,6 +45,11 @@ LARGEST_NUMBER = 10**300
 _EXIT_CODES = range(-(1 << 31), 1 << 32)
 """Also those of Windows. A shell sees 0 to 255."""
 
+LARGEST_VERSION = 10**9
+"""Of an asset."""
+LONGEST_ASSET_NAME = 200
+"""Bytes, so that ``.link`` has room behind it."""
+_ASSET_NAME = re.compile(r"[^\W_][\w.+ -]{0,99}").fullmatch
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch
 _SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 _ROOT_OR_NONE = ("", "/")
@@ -147,7 +153,7 @@ def _fault_of_list(files: Sequence[Artifact | Omission | FolderFile]) -> str | N
     return None
 
 
-def _fault_of_event(event: TagEvent | VerdictEvent | DeletedEvent) -> str | None:
+def _fault_of_event(event: TagEvent | VerdictEvent | PromotedEvent | DeletedEvent) -> str | None:
     if not is_time(event.at):
         return f"at is not a time: {event.at[:80]!r}"
     if isinstance(event, VerdictEvent):
@@ -155,7 +161,16 @@ def _fault_of_event(event: TagEvent | VerdictEvent | DeletedEvent) -> str | None
             return f"rerun is not a run id: {event.rerun[:80]!r}"
         if event.verdict not in _VERDICTS:
             return f"not a verdict: {event.verdict[:80]!r}"
+    if isinstance(event, PromotedEvent):
+        if not is_asset_name(event.name) or not 0 < event.version <= LARGEST_VERSION:
+            return f"not a name or a version of an asset: {event.name[:80]!r}, {event.version}"
+        return _fault_of_list([Artifact(event.path, event.size, event.sha256, event.store)])
     return None
+
+
+def is_asset_name(name: str) -> bool:
+    """Return True for a name that an asset can have: a file name, at most 100 letters, digits, blanks and ``._+-``."""
+    return _ASSET_NAME(name) is not None and name == name.strip(" .") and len(name.encode()) <= LONGEST_ASSET_NAME
 
 
 @lru_cache(maxsize=4096)

@@ -107,6 +107,9 @@ class ContainerStart:
             place = RUN_IN_CONTAINER.work
             snapshot = folder_archive(host, folder.work, place.name, waiting.owner)
             self._daemon.put(waiting.id, str(place.parent), snapshot)
+            if host.exists(folder.inputs):
+                inputs = folder_archive(host, folder.inputs, folder.inputs.name, waiting.owner)
+                self._daemon.put(waiting.id, str(place.parent), inputs)
         spec = spec_of(self._as_in_container(launch, waiting.owner))
         feeding = Later(lambda: waiting.input.feed(spec))  # nobody may take it any more, and Docker does not say so
         look = self._look(waiting.id)

@@ -105,7 +105,7 @@ class Unpacking:
         return self._end
 
     def _write(self, archive: tarfile.TarFile, member: tarfile.TarInfo, parts: list[str]) -> None:
-        if not parts:
+        if not parts or parts[0] == RUN_IN_CONTAINER.inputs.name:  # what was copied in lies here already
             return
         if member.isdir():
             with self._within(parts) as folder:

@@ -52,6 +52,7 @@ def _local(compute: ComputeTarget, place: Place) -> Target:
     from amltool.launchers.process import ProcessLauncher
     from amltool.targets.library import install_library
     from amltool.targets.placing import make_place_here
+    from amltool.targets.run_inputs import input_here
     from amltool.targets.variables import inherited_variables
 
     host = _this_machine(compute)
@@ -63,6 +64,7 @@ def _local(compute: ComputeTarget, place: Place) -> Target:
         environment=_environment(compute, host),
         launcher=ProcessLauncher(tracking.bootstrap),
         place=make_place_here(host, place.prefix),
+        place_input=input_here,
         share=share,
         share_in_run=share,
         tracking=tracking,
@@ -77,6 +79,7 @@ def _local_docker(compute: ComputeTarget, place: Place) -> Target:
     from amltool.targets.containers import container_settings
     from amltool.targets.library import install_library
     from amltool.targets.placing import make_place_here
+    from amltool.targets.run_inputs import input_here
     from amltool.tracking import travel
 
     host = _this_machine(compute)
@@ -90,6 +93,7 @@ def _local_docker(compute: ComputeTarget, place: Place) -> Target:
         environment=ImageEnvironment(daemon, compute, place.names.name),
         launcher=ContainerLauncher(daemon, settings),
         place=make_place_here(host, place.prefix),
+        place_input=input_here,
         share=share,
         share_in_run=SHARE_IN_CONTAINER if share is not None else None,
         tracking=travel.at(LIBRARY_IN_CONTAINER),

@@ -233,6 +233,10 @@ def _place(run: Drive) -> None:
         where = seen_from_here(run.target.host, run.folder.root)
         names = ", ".join(found.set_aside)
         watcher.say(f"Set aside in {where}, for an earlier run had changed what it is: {names}. See `amltool clean`.")
+    if run.request.inputs:
+        from amltool.targets.run_inputs import place_inputs
+
+        place_inputs(run, watcher)
     run.done(Step.PLACED, RunStatus.PREPARING, placed=found.placed)
 
 

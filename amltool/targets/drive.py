@@ -6,7 +6,7 @@ import hashlib
 import os
 import posixpath
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from amltool.git.command import Git, OversizedError
     from amltool.history.history import History
     from amltool.hosts.base import Host
+    from amltool.run_input import RunInput
     from amltool.snapshot import Snapshot
     from amltool.stores.base import ArtifactStore
     from amltool.targets.following import ConsoleReader
     from amltool.targets.publishing import Publication
+    from amltool.targets.run_inputs import PlaceInput
     from amltool.targets.turns import Turn
     from amltool.targets.watcher import Watcher
     from amltool.tracking.travel import Installed
@@ -53,7 +55,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     looks for a shared folder which is not there. ``place`` brings a snapshot to a run's folder, which it makes, with
     the folders that are collected; it ``sends_less`` where only what the host lacks goes there, of which nobody knows
     beforehand how much it is. ``begin_place`` has the host look at what it lacks and does not wait; it gives what
-    withdraws that. No more than ``max_concurrent_runs`` of its runs go on at once, of all clients.
+    withdraws that. ``place_input`` brings an input to the folder. No more than ``max_concurrent_runs`` of its runs go
+    on at once, of all clients.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     launcher: Launcher
     place: Callable[[Git, RunFolder, Snapshot, placing.OnWritten | None], placing.Placing]
     begin_place: Callable[[Git, RunFolder, Snapshot], Callable[[], None]] | None = None
+    place_input: PlaceInput
     share: PurePosixPath | None
     share_in_run: PurePosixPath | None
     tracking: Installed
@@ -89,6 +93,7 @@ class Drive(msgspec.Struct, kw_only=True):
     snapshot: Callable[[], Snapshot]
     own_variables: Callable[[], dict[str, str]]
     secret_values: Callable[[], list[str]]
+    open_input: Callable[[RunInput], Iterator[bytes]]
     console_offset: int = 0
     forgetting: threading.Thread | None = None
     begun_share: BegunShare | None = None

@@ -50,6 +50,7 @@ def cluster(compute: ComputeTarget, place: Place) -> Target:
         ),
         place=machine.place,
         begin_place=machine.begin_place,
+        place_input=machine.place_input,
         share=None,
         share_in_run=None,
         tracking=machine.tracking,
@@ -131,6 +132,12 @@ def check_script(compute: ComputeTarget, request: RunRequest) -> None:
         raise UserError(
             f"{script} is a notebook, and {compute.name} runs scripts on a node (yarnDeployMode: cluster).",
             f"Set yarnDeployMode: client in {compute.name}.compute: then it runs on the head node.",
+        )
+    if request.inputs and compute.yarn_deploy_mode is YarnDeployMode.CLUSTER:
+        raise UserError(
+            f"Inputs lie on the head node of {compute.name}, and it runs scripts on another one (yarnDeployMode: "
+            "cluster).",
+            f"Set yarnDeployMode: client in {compute.name}.compute, or read the file from the cluster's storage.",
         )
     if request.framework != Framework.PYSPARK.value:
         raise UserError(

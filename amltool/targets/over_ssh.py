@@ -40,6 +40,7 @@ from amltool.tracking import travel
 if TYPE_CHECKING:
     from amltool.environments.base import ExecutionEnvironment
     from amltool.targets import Place
+    from amltool.targets.run_inputs import PlaceInput
     from amltool.tracking.travel import Installed
 
 
@@ -152,6 +153,13 @@ class Machine:
         self._has_placed = True
         return done
 
+    @property
+    def place_input(self) -> PlaceInput:
+        """As `Target.place_input`."""
+        from amltool.targets.run_inputs import input_there
+
+        return input_there(self.host, lambda: self.bootstrap)
+
 
 def remote(compute: ComputeTarget, place: Place) -> Target:
     """A process on another machine, with the interpreter there or an environment that is built there."""
@@ -166,6 +174,7 @@ def remote(compute: ComputeTarget, place: Place) -> Target:
         launcher=ProcessLauncher(lambda: machine.bootstrap),
         place=machine.place,
         begin_place=machine.begin_place,
+        place_input=machine.place_input,
         share=machine.share,
         share_in_run=machine.share,
         tracking=machine.tracking,
@@ -211,6 +220,7 @@ def remote_docker(compute: ComputeTarget, place: Place) -> Target:
         launcher=ContainerLauncher(daemon, settings, lambda: machine.installed),
         place=machine.place,
         begin_place=machine.begin_place,
+        place_input=machine.place_input,
         share=share,
         share_in_run=SHARE_IN_CONTAINER if share is not None else None,
         tracking=travel.at(LIBRARY_IN_CONTAINER),

@@ -52,6 +52,7 @@ def record_of(request: RunRequest, state: RunState) -> RunRecord:
         parameters=state.parameters,
         tags=state.tags,
         artifacts=state.artifacts,
+        inputs=[each.to_record() for each in request.inputs],
         omitted=state.omitted,
         shared_folder=state.shared_folder,
         environment=state.environment,

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from amltool.history.journal import RunRequest
 from amltool.layout import RunFolder
+from amltool.run_input import INPUT_VARIABLE
 
 SHARE_VARIABLE = "AZUREML_NATIVE_SHARE_DIRECTORY"
 DROPPED = frozenset(
@@ -23,6 +24,7 @@ DROPPED = frozenset(
     }
 )
 """Names that say where the user stands, or what an amltool around us set; a run has its own."""
+_FOREIGN = ("GIT_", INPUT_VARIABLE)
 
 
 def inherited_variables(project: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -32,7 +34,7 @@ def inherited_variables(project: Path, environment: Mapping[str, str] | None = N
     VIRTUAL_ENV stay, for they say which interpreter is the user's.
     """
     environment = os.environ if environment is None else environment
-    kept = {name: value for name, value in environment.items() if name not in DROPPED and not name.startswith("GIT_")}
+    kept = {name: value for name, value in environment.items() if name not in DROPPED and not name.startswith(_FOREIGN)}
     if "PYTHONPATH" in kept:
         outside = [entry for entry in kept["PYTHONPATH"].split(os.pathsep) if entry and not _inside(entry, project)]
         kept.pop("PYTHONPATH")
@@ -43,7 +45,7 @@ def inherited_variables(project: Path, environment: Mapping[str, str] | None = N
 
 def inherited_there(login: Mapping[str, str]) -> dict[str, str]:
     """The variables of a login on another machine as a run there gets them."""
-    return {name: value for name, value in login.items() if name not in DROPPED}
+    return {name: value for name, value in login.items() if name not in DROPPED and not name.startswith(INPUT_VARIABLE)}
 
 
 def _inside(entry: str, project: Path) -> bool:
@@ -80,6 +82,7 @@ def run_variables(
         AMLTOOL_METRICS_FILE=str(folder.metrics),
         PWD=str(folder.work),
     )
+    variables.update({each.variable: str(each.place(folder)) for each in request.inputs})
     if share is not None:
         variables[SHARE_VARIABLE] = f"{str(share).rstrip('/')}/"
     return variables

@@ -1,4 +1,4 @@
-"""Tasks about the files that runs leave: outputs."""
+"""Tasks about the files that runs leave: outputs, promote, asset.download, artifacts.push and artifacts.pull."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from amltool.tasks.arguments import task
+from amltool.tasks.failures import ExitCode, Outcome
 from amltool.tasks.running import JSON_HELP, RUN_HELP
 from amltool.tasks.watching import TerminalWatcher, print_json, write_bytes
 
 if TYPE_CHECKING:
     from amltool.artifact import Artifact
+    from amltool.commands.exchange import Exchanged, Place
     from amltool.commands.opening import Opened
     from amltool.run import Run
 
@@ -147,8 +149,126 @@ def _from_target(
         print_json(fetched)
 
 
+@task(
+    short={"name": "n"},
+    help={
+        "run": RUN_HELP,
+        "path": "the file of the run, such as outputs/model.pkl",
+        "name": "what the asset is called (default: the file's own name)",
+        "json": JSON_HELP,
+    },
+)
+def promote(context: Context, run: str = "@", *, path: str, name: str | None = None, json: bool = False) -> None:
+    """Make a file of a run an asset: a link in assets/ that others download it by and runs take as an input."""
+    from amltool.commands.looking import finished
+    from amltool.commands.opening import open_project
+    from amltool.commands.promote import promote as make_asset
+
+    opened = open_project()
+    found = finished(opened, run)
+    link, place = make_asset(opened, found, path, name)
+    shown = place.relative_to(opened.project.root)
+    TerminalWatcher().say(
+        f"{link.path} of run {link.run_id} is version {link.version} of the asset {link.name}: {shown}\n"
+        "Commit that file, so that others have it, too."
+    )
+    if json:
+        print_json(link)
+
+
+@task(
+    name="download",
+    short={"link_file": "l", "directory": "d"},
+    help={
+        "link_file": "the link that promote wrote, such as assets/model.pkl.link",
+        "directory": "the folder to bring the file to (default: the current one)",
+        "overwrite": "replace a file that is there",
+    },
+)
+def download_asset(context: Context, *, link_file: str, directory: str = ".", overwrite: bool = False) -> None:
+    """Bring an asset to a folder, by its link."""
+    from amltool.commands.opening import open_project
+    from amltool.commands.promote import complete_link, read_link
+    from amltool.commands.promote import download_asset as write
+
+    opened = open_project()
+    link = complete_link(opened, read_link(Path(link_file)))
+    with told_progress("downloading", link.size) as progress:
+        place = write(opened, link, Path(directory), overwrite=overwrite, progress=progress)
+    TerminalWatcher().say(f"Artifact {link.name} has been downloaded to {place}")
+
+
+STORE_HELP = "a folder or azure://ACCOUNT/CONTAINER[/PREFIX] (default: {})"
+CREDENTIAL_HELP = "what signs in there, as ${env:NAME} or ${keyring:service/user}, where the settings do not say"
+
+
+@task(
+    name="push",
+    help={
+        "runs": "runs, separated by commas or blanks (default: all)",
+        "store": STORE_HELP.format("that of the settings"),
+        "credential": CREDENTIAL_HELP,
+        "json": JSON_HELP,
+    },
+)
+def push_artifacts(
+    context: Context, *runs: str, store: str | None = None, credential: str | None = None, json: bool = False
+) -> Outcome:
+    """Send the files of runs to an artifact store; what is there is not sent again."""
+    from amltool.commands.exchange import push
+
+    return _exchange(push, runs, store, credential, json=json)
+
+
+@task(
+    name="pull",
+    help={
+        "runs": "runs, separated by commas or blanks (default: all)",
+        "store": STORE_HELP.format("where the records say"),
+        "credential": CREDENTIAL_HELP,
+        "json": JSON_HELP,
+    },
+)
+def pull_artifacts(
+    context: Context, *runs: str, store: str | None = None, credential: str | None = None, json: bool = False
+) -> Outcome:
+    """Bring the files of runs to this clone's own artifact store; what is here is not fetched again."""
+    from amltool.commands.exchange import pull
+
+    return _exchange(pull, runs, store, credential, json=json)
+
+
+def _exchange(
+    bring: Callable[[Opened, Sequence[Run], Place, Callable[[int], None]], Exchanged],
+    names: Sequence[str],
+    store: str | None,
+    credential: str | None,
+    *,
+    json: bool,
+) -> Outcome:
+    from amltool.commands.exchange import place_of
+    from amltool.commands.looking import finished
+    from amltool.commands.opening import open_project
+    from amltool.render import size
+
+    place, opened = place_of(store, credential), open_project()
+    words = [name for word in names for name in word.split(",") if name]
+    found = [finished(opened, name) for name in words] if words else opened.history.runs()
+    with told_progress("bringing artifacts", None) as progress:
+        done = bring(opened, found, place, progress)
+    watcher = TerminalWatcher()
+    for each in done.missing:
+        watcher.say(f"{each} is in no store that can be reached from here, or is damaged there.")
+    if json:
+        print_json(done)
+    else:
+        where = "this clone" if done.store == "file" else done.store
+        print(f"{done.brought} files, {size(done.bytes)}, brought to {where}; {done.there} were there already.")
+    return Outcome(ExitCode.MISTAKE if done.missing else ExitCode.DONE)
+
+
 @contextlib.contextmanager
-def told_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def told_progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show how much came so far and how fast, and say that it goes on from there where it was interrupted."""
     watcher = TerminalWatcher()
     began, done = time.monotonic(), [0]

@@ -41,6 +41,7 @@ RUN_HELP = "a run: unique prefix or suffix of its id, @ for the newest, @2 for t
         "detach": "return as soon as the run has started",
         "source_directory": "folder of the project that is the run's root",
         "set": "NAME=VALUE, an environment variable of the run; may be given several times",
+        "input": "NAME=assets/FILE.link or NAME=RUN:outputs/FILE, a file the run reads; may be given several times",
         "timeout": "end the run after so many seconds",
         "untracked": "keep no record of the run",
         "json": JSON_HELP,
@@ -57,6 +58,7 @@ def submit(
     detach: bool = False,
     source_directory: str = ".",
     set: tuple[str, ...] = (),
+    input: tuple[str, ...] = (),
     timeout: float | None = None,
     untracked: bool = False,
     json: bool = False,
@@ -74,6 +76,7 @@ def submit(
         require_clean=True if clean else None,
         source_directory=source_directory,
         variables=_variables(set),
+        inputs=_inputs(input),
         timeout_s=seconds(timeout),
         tracked=False if untracked else None,
     )
@@ -90,6 +93,14 @@ def _variables(pairs: tuple[str, ...]) -> dict[str, str]:
             raise UserError(f"--set takes NAME=VALUE, not {pair!r}.", "For example: --set OMP_NUM_THREADS=2")
         variables[name] = value
     return variables
+
+
+def _inputs(pairs: tuple[str, ...]) -> dict[str, str]:
+    if not pairs:
+        return {}
+    from amltool.commands.lineage import named_inputs
+
+    return named_inputs(pairs)
 
 
 def seconds(timeout: float | None) -> float | None:

@@ -21,6 +21,7 @@ from amltool.tracking.recording import record as _record
 from amltool.tracking.values import plain as _plain
 
 __all__ = [
+    "input_path",
     "log_image",
     "log_list",
     "log_metric",
@@ -103,6 +104,21 @@ def tag(key: str, value: Optional[str] = None) -> None:
 def run_id() -> Optional[str]:
     """The id of this run; ``None`` outside a run."""
     return os.environ.get("AMLTOOL_RUN_ID") or None
+
+
+def input_path(name: str) -> str:
+    """The file of an input of this run, absolute and read-only (``amltool submit --input NAME=...``).
+
+    Raises:
+        LookupError: the run has no such input; says how to give it one.
+    """
+    found = os.environ.get("AMLTOOL_INPUT_" + name.upper().replace("-", "_"))
+    if not found:
+        raise LookupError(
+            "This run has no input {0!r}. Submit it with: --input {0}=assets/FILE.link, or {0}=RUN:outputs/FILE; "
+            "by hand, set AMLTOOL_INPUT_{1}.".format(name, name.upper().replace("-", "_"))
+        )
+    return found
 
 
 def outputs_directory() -> str:

@@ -6,6 +6,7 @@
     python -I -S bootstrap.py cancel FOLDER [--grace SECONDS] [--mark NUMBER]
     python -I -S bootstrap.py end FOLDER [--mark NUMBER]  (kills whatever there is of the run)
     python -I -S bootstrap.py receive               (places a snapshot: ``receiving``)
+    python -I -S bootstrap.py input                 (places an input of a run: ``input_files``)
     python -I -S bootstrap.py turns ask|leave ...   (whose turn it is: ``turns``)
 
 In the folder of the run: ``start.json`` claims it (made whole, by one bootstrap only), ``console.log`` holds what the
@@ -40,7 +41,7 @@ from .supervision import run  # noqa: E402
 
 __all__ = ["cancel", "main", "run", "state"]
 
-USAGE = "bootstrap.py run|launch|state|cancel|end FOLDER [--grace SECONDS] [--mark NUMBER], or receive|turns\n"
+USAGE = "bootstrap.py run|launch|state|cancel|end FOLDER [--grace SECONDS] [--mark NUMBER], or receive|input|turns\n"
 
 
 def main(arguments: "List[str]") -> int:
@@ -49,6 +50,10 @@ def main(arguments: "List[str]") -> int:
         from .receiving import main as receive
 
         return receive()
+    if arguments[:1] == ["input"]:
+        from .input_files import main as receive_input
+
+        return receive_input()
     if arguments[:1] == ["turns"]:
         from .turns import main as turns
 

@@ -62,7 +62,7 @@ def test_no_control_character_of_a_foreign_line_is_in_a_message(git: Git, make_r
 
 
 def test_an_event_of_a_newer_amltool_is_worth_a_word_and_no_error(git: Git) -> None:
-    append_lines(git, {git.head or "": [b'{"v":1,"event":"promoted","run_id":"x"}']})
+    append_lines(git, {git.head or "": [b'{"v":1,"event":"starred","run_id":"x"}']})
 
     assert only(git).fault is Fault.UNKNOWN_EVENT
     assert not only(git).fault.is_error

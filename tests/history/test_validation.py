@@ -37,7 +37,7 @@ def test_fields_of_a_newer_amltool_are_no_fault(make_record: MakeRecord) -> None
 
 
 def test_an_event_of_an_unknown_kind_is_skipped(make_record: MakeRecord) -> None:
-    assert read_event(b'{"v":1,"event":"promoted","run_id":"x"}') is None
+    assert read_event(b'{"v":1,"event":"starred","run_id":"x"}') is None
     assert read_event(changed(make_record(), v=2)) is None
 
 
