@@ -78,7 +78,7 @@ def _explained(run: Drive, seen: Observation) -> Observation:
     if seen.state is LaunchState.ENDED:
         return seen
     why = unreadable_at(run.target.host, run.folder) or folder_trouble(run.target.host, run.folder)
-    return Observation(seen.state, replace(seen.exit or Exit(reason=UNTOLD), **({"reason": why} if why else {})))
+    return replace(seen, exit=replace(seen.exit or Exit(reason=UNTOLD), **({"reason": why} if why else {})))
 
 
 def _note_queue(run: Drive, seen: Observation) -> None:

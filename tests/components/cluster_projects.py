@@ -25,19 +25,17 @@ RUN_CONFIGURATION = (
 )
 CONDA = "dependencies:\n- python>=3.8\n- pip:\n  - attrs==23.2.0\n"
 """One for all, so that the environment is built once on a cluster."""
-SMALL = (
-    "configuration:\n  spark.executor.instances: 1\n  spark.sql.shuffle.partitions: 2\n  spark.ui.enabled: false\n"
-    "{}repositories: []\npackages: []\n"
-)
+SMALL = {"spark.executor.instances": "1", "spark.sql.shuffle.partitions": "2", "spark.ui.enabled": "false"}
 
 
 def make(folder: Path, cluster: HadoopCluster, files: Mapping[str, bytes | str], **settings: str) -> Path:
     """A repository with the targets ``client`` and ``cluster``; ``settings`` are Spark's, with ``_`` for each dot."""
     cluster.known_to(Path.home())
-    lines = "".join(f"  {name.replace('_', '.')}: {value}\n" for name, value in settings.items())
+    configuration = {**SMALL, **{name.replace("_", "."): value for name, value in settings.items()}}
+    lines = "".join(f"  {name}: {value}\n" for name, value in configuration.items())
     made: dict[str, bytes | str] = {
         "aml_config/conda_dependencies.yml": CONDA,
-        "aml_config/spark_dependencies.yml": SMALL.format(lines),
+        "aml_config/spark_dependencies.yml": f"configuration:\n{lines}repositories: []\npackages: []\n",
         ".gitignore": "outputs/\n",
     }
     for mode in MODES:

@@ -215,7 +215,7 @@ def test_a_run_whose_application_master_was_killed_is_not_run_again(
 ) -> None:
     run_id = begun(project, mode, "works.py")
     [application] = hadoop_cluster.applications(run_id)
-    kill_on_workers(hadoop_cluster, f"ApplicationMaster|ExecutorLauncher.*{application['id']}")
+    kill_on_workers(hadoop_cluster, f"{application['id']}.*(ApplicationMaster|ExecutorLauncher)")
 
     found = ended(project, run_id)
 
@@ -240,7 +240,8 @@ def test_a_run_goes_on_without_an_executor_that_was_killed(
     mode: str, project: Path, hadoop_cluster: HadoopCluster
 ) -> None:
     run_id = begun(project, mode, "works.py")
-    kill_on_workers(hadoop_cluster, "YarnCoarseGrainedExecutorBackend")
+    [application] = hadoop_cluster.applications(run_id)
+    kill_on_workers(hadoop_cluster, f"YarnCoarseGrainedExecutorBackend.*{application['id']}")
 
     found = ended(project, run_id)
 

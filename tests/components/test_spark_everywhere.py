@@ -21,7 +21,6 @@ from tests.waiting import wait_until
 
 EXAMPLE = Path(TOP) / "examples/spark"
 START_S = 300.0
-CLUSTER = {"type": "cluster", "userManagedEnvironment": True, "pythonLocation": "python3"}
 HELPER = "from amltool import tracking\n\ndef double(number):\n    return 2 * number\n"
 DOUBLES = """
 from amltool import tracking
@@ -60,38 +59,61 @@ def local_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
 
 
-@pytest.mark.torture
-@pytest.mark.usefixtures("local_address")
-def test_the_example_comes_out_the_same_here_and_on_a_cluster(
-    tmp_path: Path, spark_here: dict[str, object], hadoop_cluster: HadoopCluster
-) -> None:
+@pytest.fixture
+def example(
+    tmp_path: Path,
+    spark_here: dict[str, object],
+    spark_image: str,
+    ca_certificates: Path | None,
+    hadoop_cluster: HadoopCluster,
+) -> Path:
+    """`examples/spark` as it is, with a target of each kind; the machine over SSH is the cluster's head node, where
+    Spark computes by itself."""
+    hadoop_cluster.known_to(Path.home())
+    there = {"address": hadoop_cluster.head, "username": hadoop_cluster.user, "privateKeyFile": str(hadoop_cluster.key)}
+    certificates = {} if ca_certificates is None else {"caCertificates": str(ca_certificates)}
+    computes: dict[str, dict[str, object]] = {
+        "local": spark_here,
+        "docker": {"type": "localdocker", "baseDockerImage": spark_image, **certificates},
+        "remote": {
+            "type": "remote",
+            "userManagedEnvironment": True,
+            "pythonLocation": "python3",
+            "master": "local[2]",
+            **there,
+        },
+        "hdi": {"type": "cluster", **there},
+    }
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE, project)
-    hadoop_cluster.known_to(Path.home())
-    cluster = {
-        **CLUSTER,
-        "address": hadoop_cluster.head,
-        "username": hadoop_cluster.user,
-        "privateKeyFile": str(hadoop_cluster.key),
-    }
-    local = (project / "aml_config/local.runconfig").read_text()
-    make_repository(
-        project,
-        {
-            "aml_config/local.compute": compute_file(spark_here),
-            "aml_config/hdi.compute": compute_file(cluster),
-            "aml_config/hdi.runconfig": re.sub("Target: .*", "Target: hdi", local),
-        },
-    )
+    files: dict[str, bytes | str] = {}
+    configuration = (project / "aml_config/local.runconfig").read_text()
+    for name, compute in computes.items():
+        files[f"aml_config/{name}.compute"] = compute_file(compute)
+        files[f"aml_config/{name}.runconfig"] = re.sub("Target: .*", f"Target: {name}", configuration)
+    return make_repository(project, files)
 
-    first = completed(submit(project, "count.py", target="local", arguments=("2000",)))
-    verdict = amltool(project, "rerun", first["run_id"], "--target", "hdi").stdout
-    compared = amltool(project, "compare", first["run_id"], "@").stdout
 
+@pytest.mark.torture
+@pytest.mark.usefixtures("local_address", "package_index")
+def test_the_example_comes_out_the_same_on_every_kind_of_target(example: Path, hadoop_cluster: HadoopCluster) -> None:
+    first = completed(submit(example, "count.py", target="local", arguments=("2000",)))
     assert any(re.fullmatch(r"outputs/counts/part-00000-.*\.csv", path) for path in artifacts(first))
-    assert "Verdict: reproduced\n" in verdict
     assert first["environment"]["spark"] == _spark_version()
-    assert all(word in compared for word in ("target", "cluster", "compute"))
+
+    for target in ("remote", "hdi", "docker"):
+        done = amltool(example, "rerun", first["run_id"], "--target", target, check=False)
+        compared = amltool(example, "compare", first["run_id"], "@").stdout
+
+        assert "Verdict: reproduced\n" in done.stdout, f"{target}\n{done.stdout}\n{done.stderr}"
+        assert all(word in compared for word in ("target", target)), compared
+        print(target, done.stdout, compared)  # noqa: T201
+
+    trained = completed(submit(example, "train.py", target="hdi"))
+    verdict = amltool(example, "rerun", trained["run_id"], "--target", "docker", check=False).stdout
+    print(verdict)  # noqa: T201
+    assert "Verdict: " in verdict
+    hadoop_cluster.nothing_is_left(trained["run_id"])
 
 
 def _spark_version() -> str:
