@@ -301,9 +301,10 @@ def test_a_run_that_finds_no_room_is_queued_and_can_be_canceled(
     second = start(alone, mode, "long.py")
     wait_until(lambda: shown(alone, second)["status"] == "Queued", END_S)
     amltool(alone, "cancel", second)
+    assert shown(full, first)["status"] == "Running"
+    amltool(full, "cancel", first)
 
     is_over(hadoop_cluster_alone, shown(alone, second), "Canceled")
-    amltool(full, "cancel", first)
     is_over(hadoop_cluster_alone, shown(full, first), "Canceled")
 
 
