@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
 USUAL_ENDING = "core.windows.net"
+AZURE_ENDINGS = (".core.windows.net", ".core.chinacloudapi.cn", ".core.usgovcloudapi.net", ".storage.azure.net")
+"""The domains of Azure's storage accounts: of all that is public, of the sovereign clouds, of DNS zones."""
+TRUSTED_HOSTS = "AMLTOOL_STORE_HOSTS"
+"""The variable that names other hosts, with commas: settings come with a repository, which may be anybody's."""
 CONNECT_S, READ_S = 20.0, 60.0
 SENT_AT_ONCE = 1 << 16
 """Bytes given to the network at once: the time-out is for each, so that a slow line is no dead one."""
 CREDENTIAL_KEY = "artifact_store_credential (artifactStoreCredential in a .compute)"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _KEY_BYTES = 64
 
 
@@ -79,7 +85,7 @@ def login_of(address: BlobAddress, sign_in: SignIn) -> Login:
     """
     usual = f"https://{address.account}.blob.{USUAL_ENDING}"
     if sign_in.credential is None:
-        return Login(sign_in.url or usual)
+        return Login(_trusted(sign_in.url, usual, address) if sign_in.url else usual)
     secret = sign_in.credential.resolve().strip()
     login = _login(secret, address.account, usual)
     if login is None:
@@ -88,12 +94,31 @@ def login_of(address: BlobAddress, sign_in: SignIn) -> Login:
             f"Copy one of them from the storage account {address.account}, and name it in {CREDENTIAL_KEY} as "
             f"{REFERENCE_FORMS}.",
         )
-    login = msgspec.structs.replace(login, url=sign_in.url or login.url)
+    if sign_in.url:
+        own = sign_in.url if login.key is not None else _trusted(sign_in.url, login.url, address)
+        login = msgspec.structs.replace(login, url=own)
     if login.sas is not None and not _is_private(login.url):
         raise UserError(
             f"The SAS in {sign_in.credential} would go to {login.url} in plain text.", "Use https:// for that URL."
         )
     return login
+
+
+def _trusted(url: str, own: str, address: BlobAddress) -> str:
+    """A URL from the settings, to which a token or a SAS may go as it is; an account key only signs.
+
+    Raises:
+        UserError: it leads to nothing of Azure's, nor to a host that this user named outside of the repository.
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    named = {each.strip().lower() for each in os.environ.get(TRUSTED_HOSTS, "").split(",")}
+    if host.endswith(AZURE_ENDINGS) or host == urlsplit(own).hostname or host in LOOPBACK or host in named:
+        return url
+    raise UserError(
+        f"The settings of the artifact store azure://{address.account}/{address.container} send what signs you in to "
+        f"{host or url}, which is no host of Azure Storage.",
+        f"If it is yours, say so outside of the repository: export {TRUSTED_HOSTS}={host or 'HOST'}",
+    )
 
 
 def _login(secret: str, account: str, usual: str) -> Login | None:
@@ -133,7 +158,7 @@ def _is_key(text: str) -> bool:
 
 def _is_private(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return parts.scheme == "https" or parts.hostname in LOOPBACK
 
 
 def _transport(connections: int) -> Any:

@@ -6,6 +6,8 @@ import base64
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amltool.configuration.secrets import SecretKind, SecretReference
 from amltool.errors import TargetError, UserError
@@ -50,8 +52,40 @@ def test_a_credential_is_known_by_its_form(
 def test_a_url_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_TEST", f"AccountName=account;AccountKey={KEY}")
     assert login_of(ADDRESS, SignIn(SIGN_IN.credential, "https://10.0.0.4")).url == "https://10.0.0.4"
-    assert login_of(ADDRESS, SignIn(url="https://10.0.0.4")).url == "https://10.0.0.4"
     assert login_of(ADDRESS, SignIn()).url == USUAL
+
+
+@given(
+    host=st.one_of(
+        st.from_regex(r"[a-z0-9]{1,10}(\.[a-z0-9]{1,10}){1,3}", fullmatch=True),
+        st.sampled_from(["account.blob.core.windows.net.evil.example", "evilcore.windows.net", "10.0.0.4", "[::2]"]),
+    ),
+    around=st.sampled_from(["https://{}", "https://{}:8443/account", "https://account.blob.core.windows.net@{}"]),
+    secret=st.sampled_from([None, SAS, f"https://account.blob.core.windows.net/runs?{SAS}"]),
+)
+def test_what_signs_in_goes_to_no_host_that_only_a_repository_names(host: str, around: str, secret: str | None) -> None:
+    sign_in = SignIn(None if secret is None else SIGN_IN.credential, around.format(host))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET_OF_THE_TEST", secret or "")
+        patch.setenv("AMLTOOL_STORE_HOSTS", "")
+        with pytest.raises(UserError, match="no host of Azure Storage") as raised:
+            login_of(ADDRESS, sign_in)
+        assert "c2lnbmF0dXJl" not in str(raised.value)
+        patch.setenv("AMLTOOL_STORE_HOSTS", f"other.example, {host.strip('[]')}")
+        assert login_of(ADDRESS, sign_in).url == around.format(host)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://account.blob.core.usgovcloudapi.net", "https://account.privatelink.blob.core.windows.net",
+     "https://account.z1.blob.storage.azure.net", "https://127.0.0.1:10000/account"],
+)  # fmt: skip
+@pytest.mark.parametrize("secret", [None, SAS])
+def test_a_host_of_azure_needs_no_word_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, url: str, secret: str | None
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_TEST", secret or "")
+    assert login_of(ADDRESS, SignIn(None if secret is None else SIGN_IN.credential, url)).url == url
 
 
 @pytest.mark.parametrize(
