@@ -50,8 +50,9 @@ class HistoryReport:
     findings: list[dict[str, str]]
 
 
-def check_history(opened: Opened) -> HistoryReport:
-    """Verify every note, every snapshot, and every artifact that this clone keeps."""
+def check_history(opened: Opened, *, store: bool = False) -> HistoryReport:
+    """Verify every note, every snapshot, and every artifact that this clone keeps; with ``store`` all that the artifact
+    stores of its records keep."""
     findings = [
         {
             "id": finding.fault.value,
@@ -62,6 +63,13 @@ def check_history(opened: Opened) -> HistoryReport:
         for finding in history_checking.check(opened.git)
     ]
     runs = opened.history.runs(limit=None)
+    if store:
+        from amltool.commands.checking_stores import check_stores
+
+        found = check_stores(opened, runs)
+        findings += found.findings
+        ok = not any(finding["level"] == "error" for finding in findings)
+        return HistoryReport(ok, len(runs), found.artifacts, findings)
     checked: dict[str, str] = {}
     for run in runs:
         for artifact in _kept_here(run.record):

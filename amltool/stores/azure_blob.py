@@ -176,6 +176,25 @@ class AzureBlobStore:
             return False
         return True
 
+    def foreign(self) -> Iterator[str]:
+        """The names of blobs of this project that were not put there by a store of ours: their SHA-256 is not told, or
+        that of an empty one is not told as we do."""
+        self.flush()
+        top = f"{self.layout.folder}/"
+        with sentences(self._address):
+            for found in self._container.list_blobs(name_starts_with=top, include=["metadata"]):
+                sha256 = found.name.rpartition("/")[2]
+                if found.name.startswith(self.layout.contents):
+                    is_ours = found.name == self.layout.content(sha256) and _place(found.metadata) is not None
+                else:
+                    run_id = found.name.removeprefix(top).partition("/")[0]
+                    is_live = found.name == self.layout.run_file(run_id) or found.name.startswith(
+                        self.layout.live(run_id)
+                    )
+                    is_ours = is_live or bool(_SHA256.fullmatch((found.metadata or {}).get(SHA256, "")))
+                if not is_ours:
+                    yield found.name
+
     def _blob(self, name: str) -> BlobClient:
         return self._container.get_blob_client(name)
 

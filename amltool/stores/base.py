@@ -93,3 +93,7 @@ class ArtifactStore(Protocol):
     def check(self, sha256: str) -> bool:
         """Whether the bytes that are kept are the right ones. KeyError when not there."""
         ...
+
+    def foreign(self) -> Iterator[str]:
+        """The names of what lies among the content and was not put there by a store of ours, or was changed since."""
+        ...

@@ -136,6 +136,17 @@ class DirectoryStore:
             return False
         return True
 
+    def foreign(self) -> Iterator[str]:
+        """The names of what lies among the content and was not put there by a store of ours."""
+        for folder in _sorted_names(self._objects):
+            names = _sorted_names(self._objects / folder)
+            if not names and not (self._objects / folder).is_dir():
+                yield f"objects/{folder}"
+            for name in names:
+                path = self._objects / folder / name
+                if name[:2] != folder or not SHA256.fullmatch(name) or not stat.S_ISREG(path.lstat().st_mode):
+                    yield f"objects/{folder}/{name}"
+
     @property
     def _incoming(self) -> Path:
         return self.folder / "incoming"

@@ -106,8 +106,15 @@ def restore(context: Context, run: str = "@", *, to: str | None = None) -> None:
         TerminalWatcher().say("The folder lies in the project: while it is there, the next submit takes it along.")
 
 
-@task(name="check", help={"repair": "let the ref of the snapshots keep only what is there", "json": JSON_HELP})
-def check_history(context: Context, *, repair: bool = False, json: bool = False) -> Outcome:
+@task(
+    name="check",
+    help={
+        "store": "read all that the artifact stores keep, also elsewhere, and name what is foreign there",
+        "repair": "let the ref of the snapshots keep only what is there",
+        "json": JSON_HELP,
+    },
+)
+def check_history(context: Context, *, store: bool = False, repair: bool = False, json: bool = False) -> Outcome:
     """Verify the run history: every note, every snapshot, every artifact that is kept here."""
     from amltool.commands.checking import check_history as verify
     from amltool.commands.checking import repair_history
@@ -117,6 +124,6 @@ def check_history(context: Context, *, repair: bool = False, json: bool = False)
     opened = open_project()
     if repair:
         repair_history(opened)
-    report = verify(opened)
+    report = verify(opened, store=store)
     print_json(report) if json else print(findings_text(report))
     return Outcome(ExitCode.DONE if report.ok else ExitCode.MISTAKE)

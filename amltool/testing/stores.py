@@ -27,6 +27,7 @@ class FakeStore:
         self._address = address
         self.contents: dict[str, bytes] = {}
         self.flushed: set[str] = set()
+        self.foreign_names: list[str] = []
 
     @property
     def address(self) -> str:
@@ -69,6 +70,9 @@ class FakeStore:
     def check(self, sha256: str) -> bool:
         return hashlib.sha256(self.contents[sha256]).hexdigest() == sha256
 
+    def foreign(self) -> Iterator[str]:
+        yield from self.foreign_names
+
 
 class _BrokenStream(io.BytesIO):
     """A stream whose source fails after the first block."""
@@ -80,7 +84,8 @@ class _BrokenStream(io.BytesIO):
 
 
 class ArtifactStoreContract:
-    """Inherit from it, give a ``store`` fixture (empty, a new one a test) and a way to ``damage`` what is kept."""
+    """Inherit from it, give a ``store`` fixture (empty, a new one a test), a way to ``damage`` what is kept, and one to
+    ``add`` what is not ours."""
 
     @pytest.fixture
     def store(self) -> ArtifactStore:
@@ -89,6 +94,19 @@ class ArtifactStoreContract:
     def damage(self, store: ArtifactStore, sha256: str, content: bytes) -> None:
         """Replace the bytes that are kept under a SHA-256 by others, behind the store's back."""
         raise NotImplementedError
+
+    def add(self, store: ArtifactStore, name: str, content: bytes) -> None:
+        """Lay something foreign of this name among the content, behind the store's back."""
+        raise NotImplementedError
+
+    def test_what_is_foreign_is_named_and_nothing_else(self, store: ArtifactStore) -> None:
+        for content in (b"", b"x", LARGE):
+            store.put(io.BytesIO(content))
+        store.flush()
+        assert list(store.foreign()) == []
+        self.add(store, "strange.bin", b"content")
+        (name,) = store.foreign()
+        assert name.endswith("strange.bin")
 
     def test_a_store_that_is_ready_was_not_changed_by_the_question(self, store: ArtifactStore) -> None:
         store.ready()

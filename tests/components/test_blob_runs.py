@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,16 @@ def address() -> str:
     return f"azure://{ACCOUNT}/{CONTAINER}/{uuid.uuid4().hex}"
 
 
+def contents_of(store: str) -> dict[str, bytes]:
+    """Every blob below the address of a store."""
+    from azure.storage.blob import ContainerClient  # noqa: TID251 (a test looks behind our back)
+
+    container = ContainerClient.from_connection_string(os.environ[VARIABLE], CONTAINER)
+    prefix = store.rpartition("/")[2]
+    found = container.list_blobs(name_starts_with=f"{prefix}/")
+    return {each.name: container.download_blob(each.name).readall() for each in found}
+
+
 def second_clone(project: Path, folder: Path) -> Path:
     """A clone on another machine, as far as amltool can tell, with the run history that plain Git brings."""
     git(project.parent, "clone", "-q", str(project), str(folder))
@@ -92,6 +103,9 @@ def test_outputs_come_out_equal_in_a_second_clone_and_the_key_is_nowhere(
     assert canaries.in_processes == []
     assert canaries.in_folders(project, clone, isolated_home, to) == []
     assert not canaries.in_objects(project)
+    blobs = contents_of(record["artifacts"][0]["store"])
+    assert any(name.endswith("/run.json") for name in blobs)
+    assert [name for name, content in blobs.items() if canaries.in_text(content)] == []
     assert not canaries.in_text(said.encode() + refused.stderr.encode())
 
 
@@ -165,3 +179,28 @@ def test_a_compute_target_brings_its_own_store_and_sign_in(project: Path, tmp_pa
     assert record["compute"]["artifactStoreCredential"] == f"${{env:{VARIABLE}}}"
     amltool(project, "outputs", "@", "--download", str(tmp_path / "got"))
     assert (tmp_path / "got/outputs/deep/small.txt").read_text() == "small"
+
+
+def test_a_check_of_the_store_names_what_is_flipped_cut_missing_and_foreign(project: Path) -> None:
+    from azure.storage.blob import ContainerClient  # noqa: TID251 (a test looks behind our back)
+
+    record = submit(project)
+    sound = json.loads(amltool(project, "history.check", "--store", "--json").stdout)
+    container = ContainerClient.from_connection_string(os.environ[VARIABLE], CONTAINER)
+    prefix = record["artifacts"][0]["store"].rpartition("/")[2]
+    top = f"{prefix}/local/default/iris/{record['run_id']}"
+    flipped, cut = bytes([1]) + bytes(range(1, 256)) + bytes(range(256)) * 39_999, b"smal"
+    for path, content in (("outputs/model.bin", flipped), ("outputs/deep/small.txt", cut)):
+        container.upload_blob(f"{top}/{path}", content, overwrite=True)
+    container.delete_blob(f"{top}/logs/train.log")
+    container.upload_blob(f"{top}/outputs/strange.txt", b"strange")
+
+    done = amltool(project, "history.check", "--store", "--json", check=False)
+
+    assert (sound["ok"], sound["findings"], done.returncode) == (True, [], 1)
+    said = {each["message"].split(" of run ")[0]: each["message"] for each in json.loads(done.stdout)["findings"]}
+    assert "is damaged in" in said["outputs/model.bin"]
+    assert "is damaged in" in said["outputs/deep/small.txt"]
+    assert "is missing in" in said["logs/train.log"]
+    foreign = [message for message in said.values() if "is foreign in" in message]
+    assert any("outputs/strange.txt" in message for message in foreign)

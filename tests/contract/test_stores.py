@@ -18,6 +18,9 @@ class TestFakeStore(ArtifactStoreContract):
     def damage(self, store, sha256, content):
         store.contents[sha256] = content
 
+    def add(self, store, name, content):
+        store.foreign_names.append(name)
+
 
 class TestDirectoryStore(ArtifactStoreContract):
     @pytest.fixture
@@ -28,3 +31,8 @@ class TestDirectoryStore(ArtifactStoreContract):
         path = store.folder / "objects" / sha256[:2] / sha256
         path.chmod(0o644)
         path.write_bytes(content)
+
+    def add(self, store, name, content):
+        folder = store.folder / "objects/ab"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
