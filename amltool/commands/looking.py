@@ -141,17 +141,16 @@ def _recorded_or_shared(opened: Opened, name: str) -> Run:
     """A finished run of the history, or one that only an artifact store of the project knows here.
 
     Raises:
-        UserError: no run, or several, have that name, or it goes on in another clone.
+        UserError: no run, or several, have that name, or it goes on in another clone (ElsewhereError).
     """
     found = known_run(opened, name)
     if isinstance(found, Run):
         return found
     if found.run is not None:
         return found.run
-    raise UserError(
-        f"Run {found.run_id} is not finished yet, and it is {found.row(0)['note']}.",
-        f"Follow it: amltool logs -f {found.run_id}",
-    )
+    from amltool.commands.shared_runs import ElsewhereError
+
+    raise ElsewhereError(found)
 
 
 def known_run(opened: Opened, name: str) -> Run | SharedRun:

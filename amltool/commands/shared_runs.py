@@ -110,6 +110,15 @@ class SharedRun:
         return where
 
 
+class ElsewhereError(UserError):
+    """A run goes on in another clone, where a finished one is asked for."""
+
+    def __init__(self, shared: SharedRun) -> None:
+        what = f"Run {shared.run_id} is not finished yet, and it is {shared.row(0)['note']}."
+        super().__init__(what, f"Follow it: amltool logs -f {shared.run_id}")
+        self.shared = shared
+
+
 def shared_run(opened: Opened, name: str) -> SharedRun | None:
     """The run of another clone that a name stands for: its id, or a unique part of it; ``None`` where no store has it.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amltool.artifact import Artifact
     from amltool.commands.exchange import Exchanged, Place
     from amltool.commands.opening import Opened
+    from amltool.commands.shared_runs import ElsewhereError
     from amltool.run import Run
 
 
@@ -51,9 +52,16 @@ def outputs(
     from amltool.commands.looking import finished
     from amltool.commands.opening import open_project
     from amltool.commands.outputs import matching_artifacts
+    from amltool.commands.shared_runs import ElsewhereError
 
     opened = open_project()
-    found = finished(opened, run)
+    try:
+        found = finished(opened, run)
+    except ElsewhereError as error:
+        if download is not None or path is not None or open or stdout or from_target:
+            raise
+        _list_so_far(error, json=json)
+        return
     if stdout:
         write_bytes(_one_content(opened, found, path, others=download is not None or open or json or from_target))
         return
@@ -73,6 +81,15 @@ def outputs(
     if open and folder is not None:
         shown = show(places[0] if len(places) == 1 else folder)
         TerminalWatcher().say(f"Opened {shown}")
+
+
+def _list_so_far(error: ElsewhereError, *, json: bool) -> None:
+    """The files that are shown of a run which another clone drives."""
+    from amltool.render import live_files_table
+
+    files = error.shared.files()
+    print_json(files) if json else print(live_files_table(files))
+    TerminalWatcher().say(f"{error.what} These are its files until now; its outputs come at its end.")
 
 
 def _one_content(opened: Opened, run: Run, path: str | None, *, others: bool) -> Iterator[bytes]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -17,8 +20,8 @@ import pytest
 from amltool.layout import RUN_IN_CONTAINER, container_name
 from tests.amltool_command import amltool, make_project
 from tests.components.azurite import ACCOUNT, Azurite, connection_string, make_container, url_of
-from tests.components.docker_projects import TOP, DockerProjects
-from tests.components.faulty_proxy import FaultyProxy
+from tests.components.docker_projects import TOP, DockerProjects, client
+from tests.components.faulty_proxy import Fault, FaultyProxy, Request
 from tests.components.remote_projects import make_of
 from tests.components.ssh_machine import SshMachine
 from tests.repositories import git
@@ -109,8 +112,6 @@ class Follower:
     def __init__(self, clone: Path, run_id: str, into: Path, *words: str) -> None:
         self._into = into
         command = [sys.executable, "-m", "amltool", "logs", run_id, "-f", *words]
-        import os
-
         with into.open("wb") as stream:
             self.process = subprocess.Popen(
                 command, cwd=clone, stdout=stream, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": TOP}
@@ -143,7 +144,8 @@ def see_it_go_on(project: Path, shared: Shared, target: str, tmp_path: Path, sto
         row = answer(clone, "show", run_id[-4:])
         listed = [each["run_id"] for each in answer(clone, "runs", "--all-clones")]
         alone = answer(clone, "runs")
-        files = {each["path"]: each["size"] for each in answer(clone, "logs", run_id, "--list")}
+        files = {each["path"]: each["size"] for each in answer(clone, "outputs", run_id)}
+        refused = amltool(clone, "outputs", run_id, "--download", str(tmp_path / "early"), check=False)
         logged = amltool(clone, "logs", run_id, "--path", "metrics.jsonl").stdout
         text = amltool(clone, "show", run_id).stdout
         own = answer(project, "show", run_id)
@@ -155,6 +157,7 @@ def see_it_go_on(project: Path, shared: Shared, target: str, tmp_path: Path, sto
 
     assert (row["status"], row["run_id"], row["commit"]) == ("Running", run_id, record["commit"])
     assert "from another clone" in row["note"]
+    assert (refused.returncode, "is not finished yet" in refused.stderr) == (1, True)
     assert listed == [run_id]
     assert alone == []
     assert files["console.log"] > 0
@@ -195,6 +198,62 @@ def test_a_run_on_this_machine_is_seen_from_another_clone(
     shared: Shared = request.getfixturevalue(kind)
     project = make_project(tmp_path / "first", {"train.py": TRAIN, "aml_config/project.yml": shared.settings})
     see_it_go_on(project, shared, "local", tmp_path, stop_here)
+
+
+def drivers(run_id: str) -> list[int]:
+    """The processes that drive a run in the background."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"amltool.tasks.background" in words and run_id.encode() in words:
+                found.append(int(folder.name))
+    return found
+
+
+def kill_driver(run_id: str) -> None:
+    wait_until(lambda: drivers(run_id), WITHIN_S)
+    for process in drivers(run_id):
+        os.kill(process, signal.SIGKILL)
+
+
+def test_killed_drivers_and_a_store_that_fails_double_and_lose_no_line(
+    in_azure: Shared, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    project = make_project(tmp_path / "first", {"train.py": TRAIN, "aml_config/project.yml": in_azure.settings})
+    run_id = begun(project, "local")
+    clone = second_clone(project, tmp_path / "clone")
+    appends: list[Request] = []
+
+    def fault(request: Request) -> Fault | None:
+        """Of every four appends one is not answered, one is not taken, and one finds no service."""
+        if request.query.get("comp") != ["appendblock"]:
+            return None
+        appends.append(request)
+        return (Fault(cut_answer=0), Fault(cut_request=0), Fault(status=503), None)[len(appends) % 4]
+
+    proxy.fault = fault
+    follower = Follower(clone, run_id, tmp_path / "seen")
+    try:
+        follower.wait_for("step 3\n")
+        kill_driver(run_id)
+        for _ in range(2):
+            sent = len(appends)
+            again = client(project, "wait", run_id)
+            wait_until(lambda sent=sent: len(appends) > sent + 4, WITHIN_S)
+            again.kill()
+            again.communicate()
+        last = client(project, "wait", run_id)
+    finally:
+        stop_here(run_id)
+    seen = follower.ended()
+    last.communicate(timeout=WITHIN_S)
+    proxy.fault = lambda _: None
+    assert wait_recorded(project, run_id)
+    assert seen == amltool(project, "logs", run_id).stdout
+    lines = seen.splitlines()
+    assert lines == [f"step {number}" for number in range(len(lines))]
+    assert not [name for name in in_azure.names(run_id) if name.startswith("live/")]
 
 
 @pytest.mark.parametrize("shares", [True, False], ids=["shared folders", "no shared folders"])
