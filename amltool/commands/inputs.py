@@ -12,20 +12,32 @@ from amltool.limits import Profile
 if TYPE_CHECKING:
     from amltool.commands.submit import Submission
     from amltool.configuration.choosing import Chosen
+    from amltool.configuration.settings import Settings
     from amltool.targets.watcher import Watcher
 
 T = TypeVar("T")
 
 
-def variables_of(wanted: Submission, chosen: Chosen) -> dict[str, str]:
-    """The environment variables of a run: the compute target's, then the run configuration's, then those asked for.
+def storage_variables(settings: Settings) -> dict[str, str]:
+    """The variables that tell `amltool.tracking.storage` of the durable storage, its secret as a reference."""
+    if settings.storage is None:
+        return {}
+    from amltool.tracking.storage import CREDENTIAL, PLACE, URL
+
+    said = {PLACE: settings.storage, CREDENTIAL: settings.storage_credential, URL: settings.storage_url}
+    return {name: str(value) for name, value in said.items() if value is not None}
+
+
+def variables_of(wanted: Submission, chosen: Chosen, storage: Mapping[str, str] = {}) -> dict[str, str]:
+    """The environment variables of a run: those of its storage, the compute target's, then the run configuration's,
+    then those asked for.
 
     A rerun asks for all that its original had. One that is a secret in plain text is in no record: it comes from the
     same file again, or, where ``--set`` gave it, from this process's environment.
     """
     written = {**chosen.compute.environment_variables, **chosen.run_configuration.environment_variables}
     if wanted.rerun_of is None:
-        return {**written, **wanted.variables}
+        return {**storage, **written, **wanted.variables}
     known = as_recorded(written)
     return {**written, **{name: text for name, text in wanted.variables.items() if known.get(name) != text}}
 

@@ -24,8 +24,14 @@ from amltool.targets.recording import final_status
 from amltool.targets.watcher import Silent, TailWatcher
 
 MOST_NAMES = 60
+OLD_STORAGE = (
+    "`from azure.storage.blob import BlockBlobService` is of 2018: azure-storage-blob 12 and newer do not have it. "
+    "Write today `from amltool.tracking import storage` and `storage.blob_client(PATH).upload_blob(STREAM)`, or "
+    "`.download_blob().readinto(STREAM)`; see docs/large-files.md."
+)
 
 _WANTING = re.compile(r"no such file|not exist|not found|cannot open|can't open|unable to open|no module named", re.I)
+_OLD_STORAGE = re.compile(rb"cannot import name '?(?:BlockBlobService|PageBlobService|AppendBlobService)\b")
 _QUOTED = re.compile(r"'([^'\n]{1,1000})'|\"([^\"\n]{1,1000})\"")
 _WORD = re.compile(r"[^\s'\"()\[\]{},;:]{1,1000}")
 _MODULE = re.compile(r"No module named '?([\w.]{1,200})")
@@ -74,6 +80,8 @@ def missing_file(opened: Opened, snapshot: Snapshot, tail: bytes) -> str:
 
     The file lies in the working folder, and the snapshot has neither it nor anything in it.
     """
+    if _OLD_STORAGE.search(tail):
+        return OLD_STORAGE
     root = opened.project.root / snapshot.source_directory
     held = {file.path for file in snapshot.files}
     for name in _names(tail.decode("utf-8", "surrogateescape")):

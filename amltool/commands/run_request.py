@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from amltool.commands.inputs import profile_of, recorded, say_changed_target, variables_of
+from amltool.commands.inputs import profile_of, recorded, say_changed_target, storage_variables, variables_of
 from amltool.commands.storing import check_store, store_address
 from amltool.configuration.choosing import Chosen, choose
 from amltool.configuration.compute import ComputeTarget, effect_of, write_compute
@@ -82,7 +82,7 @@ def request_of(opened: Opened, wanted: Submission, snapshot: Snapshot, watcher: 
         arguments=[os.fsencode(argument) for argument in arguments],
         run_configuration=configuration.name,
         run_configuration_content=dict(configuration.content),
-        environment_variables=variables_of(wanted, chosen),
+        environment_variables=variables_of(wanted, chosen, storage_variables(settings)),
         framework=configuration.framework.value,
         conda_dependencies_file=configuration.conda_dependencies_file,
         spark_dependencies_file=configuration.spark_dependencies_file,

@@ -318,6 +318,18 @@ def store(findings: Findings, key: str, node: Node) -> str | None:
     return address
 
 
+_STORAGE = re.compile(r"azure://[a-z0-9]{3,24}/[a-z0-9$][a-z0-9-]{0,62}(?:/[^\s?#]{1,300})?")
+
+
+def storage(findings: Findings, key: str, node: Node) -> str | None:
+    """A container in a storage account, without a secret in its address."""
+    address = text(findings, key, node)
+    if address is not None and not _STORAGE.fullmatch(address):  # not repeated: a signature may stand in it
+        findings.mistake(f"{key}: expected azure://ACCOUNT/CONTAINER, optionally with /PREFIX", node)
+        return None
+    return address
+
+
 _URL = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,200})?")
 
 

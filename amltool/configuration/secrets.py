@@ -23,8 +23,13 @@ _REFERENCE = re.compile(
     r"\$\{(?:env:(?P<variable>[A-Za-z_][A-Za-z0-9_]*)|keyring:(?P<service>[^{}\s]+)/(?P<user>[^{}/\s]+))\}"
 )
 _CREDENTIAL_SERVICE = "AzureMlSecret="
-_SECRET_NAME = re.compile(r"(?:passw(?:or)?d|passphrase|secret|token|account_?key|connection_?string)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:passw(?:or)?d|passphrase|secret|token|account_?key|connection_?string)$|^AMLTOOL_STORAGE_CREDENTIAL",
+    re.IGNORECASE,
+)
 _LOGIN_IN_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
+_KEY_IN_SECRET = re.compile(r"(?i)(?:AccountKey|SharedAccessSignature|sig)=([^;&\s]{8,})")
+"""What gives access by itself in a connection string of a storage account, or in a SAS."""
 _SHORTEST_REDACTED = 4
 """A shorter value is no secret, and redacting it would spoil every log it stands in by chance."""
 
@@ -163,6 +168,7 @@ def resolve_variables(
         except UserError as error:
             raise UserError(f"Environment variable {name}: {error.what}", error.remedy) from None
         secrets.update(dict.fromkeys(found))
+        secrets.update(dict.fromkeys(key for secret in found for key in _KEY_IN_SECRET.findall(secret)))
     return resolved, list(secrets)
 
 

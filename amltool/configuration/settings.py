@@ -50,6 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     artifact_store: str | None = None
     artifact_store_credential: SecretReference | None = None
     artifact_store_url: str | None = None
+    storage: str | None = None
+    storage_credential: SecretReference | None = None
+    storage_url: str | None = None
     max_artifact_size: int = 512 * MB
     keep_run_folders: int = 3
     share_hash: bool = False
@@ -92,6 +95,9 @@ _TABLE = Table(
         Field("artifact_store", "artifact_store", kind.store),
         Field("artifact_store_credential", "artifact_store_credential", kind.secret),
         Field("artifact_store_url", "artifact_store_url", kind.url),
+        Field("storage", "storage", kind.storage),
+        Field("storage_credential", "storage_credential", kind.secret),
+        Field("storage_url", "storage_url", kind.url),
         Field("max_artifact_size", "max_artifact_size", kind.size),
         Field("max_tracked_file_size", "max_artifact_size", kind.size),
         Field("keep_run_folders", "keep_run_folders", kind.integer(0, 100_000)),

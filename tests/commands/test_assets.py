@@ -239,3 +239,17 @@ def test_an_input_of_the_shell_around_is_none_of_a_run(project: Path, monkeypatc
     monkeypatch.setenv("AMLTOOL_INPUT_MODEL", "/etc/passwd")
     (project / "score.py").write_text("import os\nassert 'AMLTOOL_INPUT_MODEL' not in os.environ\n")
     assert submit(project, "score.py")["status"] == "Completed"
+
+
+def test_the_example_of_large_data_runs_as_its_page_says(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples/large_data"
+    files: dict[str, bytes | str] = {
+        str(path.relative_to(example)): path.read_bytes() for path in example.rglob("*") if path.is_file()
+    }
+    project = make_project(tmp_path / "large", files)
+    assert submit(project, "outputs.py")["status"] == "Completed"
+    assert submit(project, "score.py", "--input=numbers=@:outputs/numbers.bin")["status"] == "Completed"
+    for _ in range(2):
+        assert submit(project, "shared_folder.py")["status"] == "Completed"
+    printed = amltool(project, "outputs", "@3", "--path", "outputs/size.txt", "--stdout").stdout
+    assert printed == "10000000\n"

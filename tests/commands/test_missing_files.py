@@ -100,6 +100,13 @@ def test_of_other_failures_nothing_is_said(repository: Path, tail: str) -> None:
     assert said(repository, tail) == ""
 
 
+@pytest.mark.parametrize("end", ["'BlockBlobService' from 'azure.storage.blob' (/x/__init__.py)", "BlockBlobService"])
+def test_the_snippet_of_2018_is_answered_with_what_to_write_today(repository: Path, end: str) -> None:
+    sentence = said(repository, f"ImportError: cannot import name {end}\n")
+    assert "from amltool.tracking import storage" in sentence
+    assert "docs/large-files.md" in sentence
+
+
 def test_only_the_end_of_the_console_is_kept() -> None:
     watcher = TailWatcher(Silent())
     for _ in range(100):

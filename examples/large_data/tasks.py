@@ -1,0 +1,5 @@
+"""Tasks of this project: `invoke --list` shows them."""
+
+from amltool.tasks import ns
+
+__all__ = ["ns"]
