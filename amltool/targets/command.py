@@ -26,6 +26,7 @@ _MASTER = "spark.master"
 _DEPLOY_MODE = "spark.submit.deployMode"
 _REPOSITORIES = "spark.jars.repositories"
 _REDACTION = "spark.redaction.regex"
+_OF_HADOOP = "spark.hadoop."
 _REDACTED = "(?i)secret|password|token|access[.]?key"
 """Spark's own: the properties whose values its pages and its logs do not show."""
 SPARK_PROPERTIES_VARIABLE = "AMLTOOL_SPARK_PROPERTIES"
@@ -153,7 +154,9 @@ def spark_settings(
         (private if references_in(text) else configuration)[name] = value
         secrets += hidden
     if private and _REDACTION not in written:  # "account.key" is none of Spark's own words
-        private[_REDACTION] = "|".join([_REDACTED, *(re.escape(name) for name in private)])
+        # Spark's page of the environment lists Hadoop's properties a second time, without the prefix
+        names = [re.escape(name.removeprefix(_OF_HADOOP)) for name in private]
+        private[_REDACTION] = "|".join([_REDACTED, *names])
     settled = SparkDependencies(configuration=configuration, repositories=repositories, packages=found.packages)
     return SparkSettings(options=settled.spark_submit_options(), private=private, secrets=secrets)
 

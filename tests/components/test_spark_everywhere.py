@@ -19,6 +19,8 @@ from tests.components.hadoop_cluster import HadoopCluster
 from tests.repositories import make_repository
 from tests.waiting import wait_until
 
+PLAIN_SPARK = "/opt/spark/bin/spark-submit"
+"""On the head node: Spark as any machine has it, without the settings of the cluster."""
 EXAMPLE = Path(TOP) / "examples/spark"
 START_S = 300.0
 HELPER = "from amltool import tracking\n\ndef double(number):\n    return 2 * number\n"
@@ -80,6 +82,7 @@ def example(
             "userManagedEnvironment": True,
             "pythonLocation": "python3",
             "master": "local[2]",
+            "sparkSubmitLocation": PLAIN_SPARK,
             **there,
         },
         "hdi": {"type": "cluster", **there},

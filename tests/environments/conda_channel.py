@@ -105,6 +105,10 @@ def _packed(index: Mapping[str, object], files: Files) -> bytes:
         "info/files": "".join(f"{path}\n" for path in files).encode(),
         "info/about.json": b"{}",
     }
+    if index.get("noarch") == "python":  # conda-pack asks here, not in the index
+        information["info/link.json"] = json.dumps(
+            {"noarch": {"type": "python"}, "package_metadata_version": 1}
+        ).encode()
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for path, content in {**information, **files}.items():
