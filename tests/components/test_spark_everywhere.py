@@ -110,12 +110,9 @@ def test_the_example_comes_out_the_same_on_every_kind_of_target(example: Path, h
 
         assert "Verdict: reproduced\n" in done.stdout, f"{target}\n{done.stdout}\n{done.stderr}"
         assert all(word in compared for word in ("target", target)), compared
-        print(target, done.stdout, compared)  # noqa: T201
 
     trained = completed(submit(example, "train.py", target="hdi"))
-    verdict = amltool(example, "rerun", trained["run_id"], "--target", "docker", check=False).stdout
-    print(verdict)  # noqa: T201
-    assert "Verdict: " in verdict
+    assert trained["metrics"]["accuracy"]["last"] > 0.8
     hadoop_cluster.nothing_is_left(trained["run_id"])
 
 
