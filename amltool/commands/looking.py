@@ -249,7 +249,7 @@ def wait_for(opened: Opened, name: str, watcher: Watcher) -> Run:
     name = counted(opened, name)
     entry = unfinished_named(opened, name)
     if entry is None:
-        return opened.history.find(name)
+        return _recorded_or_shared(opened, name)
     reader: ConsoleReader | None = None
     is_said, outage, driver = False, Outage(watcher), DriverWatch(entry, watcher.say)
     while True:
@@ -363,7 +363,7 @@ def cancel_run(opened: Opened, name: str, *, give_up: bool = False) -> RunRecord
     name = counted(opened, name)
     entry = unfinished_named(opened, name)
     if entry is None:
-        over = opened.history.find(name)
+        over = _recorded_or_shared(opened, name)
         raise UserError(
             f"Run {over.run_id} is over: {over.record.status.value}.",
             "Only a run that is not finished can be canceled.",

@@ -24,6 +24,7 @@ from amltool.targets.following import Outage
 from amltool.targets.live_logs import LiveFile
 from amltool.targets.publishing import SAID_AGAIN_S
 from amltool.targets.watcher import Watcher
+from amltool.text import LONGEST_CELL, harmless
 
 LOOK_S = 1.0
 """The pause between two looks at a run that is followed."""
@@ -104,7 +105,8 @@ class SharedRun:
         row = self._row
         if row is None:
             return ""
-        where = f"driven by {row.user} from another clone" if row.user else "driven from another clone"
+        user = harmless(row.user, LONGEST_CELL)
+        where = f"driven by {user} from another clone" if user else "driven from another clone"
         if is_time(at) and datetime.now(timezone.utc) - parse_timestamp(at) > SILENT:
             return f"{where}, where nobody has driven it since {at}"
         return where
@@ -115,7 +117,7 @@ class ElsewhereError(UserError):
 
     def __init__(self, shared: SharedRun) -> None:
         what = f"Run {shared.run_id} is not finished yet, and it is {shared.row(0)['note']}."
-        super().__init__(what, f"Follow it: amltool logs -f {shared.run_id}")
+        super().__init__(what, f"Follow it: amltool logs -f {shared.run_id}; only that clone can cancel it.")
         self.shared = shared
 
 

@@ -146,6 +146,7 @@ def see_it_go_on(project: Path, shared: Shared, target: str, tmp_path: Path, sto
         alone = answer(clone, "runs")
         files = {each["path"]: each["size"] for each in answer(clone, "outputs", run_id)}
         refused = amltool(clone, "outputs", run_id, "--download", str(tmp_path / "early"), check=False)
+        not_ours = amltool(clone, "cancel", run_id, check=False)
         logged = amltool(clone, "logs", run_id, "--path", "metrics.jsonl").stdout
         text = amltool(clone, "show", run_id).stdout
         own = answer(project, "show", run_id)
@@ -158,6 +159,7 @@ def see_it_go_on(project: Path, shared: Shared, target: str, tmp_path: Path, sto
     assert (row["status"], row["run_id"], row["commit"]) == ("Running", run_id, record["commit"])
     assert "from another clone" in row["note"]
     assert (refused.returncode, "is not finished yet" in refused.stderr) == (1, True)
+    assert (not_ours.returncode, "only that clone can cancel it" in not_ours.stderr) == (1, True)
     assert listed == [run_id]
     assert alone == []
     assert files["console.log"] > 0
