@@ -164,6 +164,8 @@ def test_a_run_that_loses_all_workers_says_so_or_goes_on_when_they_are_back(
     if mode == "client":  # the script is on the head node, and would wait for executors
         amltool(alone, "cancel", run_id)
 
+    for node in NODES[1:]:  # `up` alone would make them anew, without the blocks of HDFS
+        subprocess.run(["docker", "start", cluster.container(node)], check=True, capture_output=True)
     cluster.up()
     found = ended(alone, run_id)
 
