@@ -23,8 +23,9 @@ class Destination:
     Every method raises OSError as the system does, and UserError where a link, or what is no folder, stands in the way.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, parents: bool = True) -> None:
         self.folder = folder
+        self._parents = parents
 
     def has(self, parts: Sequence[str]) -> bool:
         """Return True if something lies there, a link included."""
@@ -112,7 +113,7 @@ class Destination:
     def _above(self, parts: Sequence[str], *, make: bool) -> Iterator[int | None]:
         """The folder that a file lies in, open; ``None`` where there is none and none is made."""
         if make:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=self._parents, exist_ok=True)
         with contextlib.ExitStack() as opened:
             within: int | None = None
             try:

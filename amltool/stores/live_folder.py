@@ -29,10 +29,11 @@ class LiveFolder:
     """
 
     def __init__(self, folder: Path, access: Access) -> None:
-        self._destination = Destination(folder)
+        self._destination = Destination(folder, parents=False)
         self._layout = BlobLayout(RUNS, access.account, access.workspace, access.project)
 
     def publish(self, run_id: str, state: bytes) -> None:
+        self._find()
         with self._sentences():
             self._destination.put(self._layout.run_file(run_id).split("/"), [state])
 
@@ -49,6 +50,7 @@ class LiveFolder:
 
     def append(self, run_id: str, path: str, position: int, content: bytes) -> int:
         parts = self._parts(run_id, path)
+        self._find()
         with self._sentences():
             length = self._length(parts)
             if length is None and position == 0:
@@ -88,6 +90,13 @@ class LiveFolder:
     def remove(self, run_id: str) -> None:
         with self._sentences(), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._path(self._layout.run_file(run_id)).parent)
+
+    def _find(self) -> None:
+        """Make the folder, but not the one it lies in: that is the place of a disk that is not mounted."""
+        try:
+            self._destination.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise no_space(error, self._destination.folder) from error
 
     def _path(self, name: str) -> Path:
         return self._destination.folder / name

@@ -90,3 +90,12 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("in the way")
     with pytest.raises(UserError):
         LiveFolder(tmp_path, ACCESS).publish(RUN, b"{}")
+
+
+def test_the_place_of_a_disk_that_is_not_mounted_is_left_alone(tmp_path: Path) -> None:
+    live = LiveFolder(tmp_path / "mount/store", ACCESS)
+    with pytest.raises(UserError):
+        live.publish(RUN, b"{}")
+    with pytest.raises(UserError):
+        live.append(RUN, CONSOLE, 0, b"one\n")
+    assert list(tmp_path.iterdir()) == []
