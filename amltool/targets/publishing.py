@@ -129,6 +129,9 @@ class Publication:
                 more = False
             except Exception as error:  # whatever it is, the run goes on
                 self._fail(error)
+                if self._last is not None and not isinstance(error, TargetError):  # waiting does not help
+                    self._last = None
+                    return
                 more = False
             else:
                 self._pause_s = 0.0

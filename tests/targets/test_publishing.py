@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from amltool.artifact import STORED_HERE
-from amltool.errors import TargetError
+from amltool.errors import TargetError, UserError
 from amltool.history.journal import RunRequest, RunState, Step
 from amltool.hosts.local import LocalHost
 from amltool.layout import CONSOLE_FILE, METRICS_FILE, HostLayout
@@ -178,6 +178,20 @@ def test_a_store_that_stays_away_holds_up_no_end(
 ) -> None:
     monkeypatch.setattr(publishing, "FINISH_S", 0.1)
     store.away = True
+    publication.finish(record(run))
+    assert len(run.said) == 1
+
+
+def test_a_folder_that_is_gone_holds_up_no_end_at_all(
+    run: Run, store: Store, publication: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "FINISH_S", 10_000.0)
+    wait_until(lambda: RUN in store.states)
+
+    def gone(run_id: str) -> None:
+        raise UserError(f"There is no place for {run_id}.", "Mount it.")
+
+    monkeypatch.setattr(store, "finish", gone)
     publication.finish(record(run))
     assert len(run.said) == 1
 
