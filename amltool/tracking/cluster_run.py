@@ -306,7 +306,9 @@ class ClusterRun(_Run):
 
     def _lacks_archive(self) -> bool:
         archive = self.settings["archive"]
-        missing = archive and r"File(?:NotFoundException| does not exist)[^\n]*" + re.escape(archive["remote"])
+        # where the folder went with it, Spark names the folder alone
+        folder = archive and re.escape(os.path.dirname(archive["remote"]))
+        missing = folder and r"File(?:NotFoundException| does not exist)[^\n]*" + folder
         return bool(missing and re.search(missing, _tail(self._path("submit.log"))))
 
     def _not_submitted(self, status: int) -> int:
