@@ -2,7 +2,7 @@
 # Needs Git and Python 3.10 or newer (PYTHON=... names another one); packages come from the package index.
 # `make test` needs no installed service: it leaves out, and counts, the tests that need Docker, a machine over SSH or the
 # package index. `make test-all` (CI) runs all: it uses the Docker that answers and touches no system, unless
-# AMLTOOL_REQUIRE=docker,ssh,package-index,yarn has it install, start and make what is missing, as root (base images, Hadoop
+# AMLTOOL_REQUIRE=docker,ssh,package-index,yarn,azurite has it install, start and make what is missing, as root (base images, Hadoop
 # and Spark stay in ~/.cache/amltool-tests, 1.5 GB; AMLTOOL_TEST_DOCKER_IMAGE names another base image), and fail where that
 # cannot be done.
 .DEFAULT_GOAL := help

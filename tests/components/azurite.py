@@ -21,6 +21,7 @@ import pytest
 
 from amltool.files import locked
 from tests.components import places
+from tests.components.docker_service import install
 from tests.components.required import is_required, missing
 from tests.waiting import wait_until
 
@@ -106,8 +107,10 @@ def _folder() -> Path:
 
 
 def _install() -> None:
-    """Put it into the cache, whole or not at all."""
+    """Put it into the cache, whole or not at all; Node.js and npm come with apt, as root."""
     with locked(places.state() / "azurite.lock", within_s=INSTALL_S):
+        if any(shutil.which(program) is None for program in ("node", "npm")):
+            install(("nodejs", "npm"))
         if _program().exists():
             return
         beside = places.CACHE / f".azurite-{os.getpid()}"
@@ -129,9 +132,6 @@ def _install() -> None:
 def _available() -> None:
     if not is_required("azurite"):
         missing("azurite", "no Azurite is started by this run")
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            missing("azurite", f"there is no {program}: install it (Debian: apt-get install npm)")
     _install()
 
 
