@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,12 +41,7 @@ while not os.path.exists(sys.argv[1]):
     time.sleep(0.2)
 print("ended", context.parallelize(range(8), 2).sum(), flush=True)
 """
-FILL = """
-with open("filling", "wb", buffering=0) as stream:
-    while stream.write(bytes(1 << 20)):
-        pass
-"""
-FILES = {"count.py": COUNT, "waits.py": WAITS, "fill.py": FILL, "a folder/count it.py": COUNT}
+FILES = {"count.py": COUNT, "waits.py": WAITS, "a folder/count it.py": COUNT}
 NODES = (HEAD, "wn0-aml", "wn1-aml")
 
 
@@ -172,40 +166,6 @@ def test_a_run_that_loses_all_workers_says_so_or_goes_on_when_they_are_back(
     assert found["status"] == ("Canceled" if mode == "client" else "Failed")
     assert mode == "client" or "the driver was lost" in found["reason"], found["reason"]
     cluster.nothing_is_left(run_id)
-
-
-@pytest.fixture
-def tight(hadoop_cluster_alone: HadoopCluster) -> Iterator[str]:
-    """A folder of the head node with a small disk of its own (in memory)."""
-    place = f"/home/{hadoop_cluster_alone.user}/tight-{uuid.uuid4().hex}"
-    mount = f"mkdir {place} && mount -t tmpfs -o size=24m,mode=777 tmpfs {place}"
-    container = hadoop_cluster_alone.container(HEAD)
-    subprocess.run(["docker", "exec", "--privileged", container, "sh", "-c", mount], check=True)
-    yield place
-    leave = f"umount -l {place}; rmdir {place}"
-    subprocess.run(["docker", "exec", "--privileged", container, "sh", "-c", leave], check=True)
-
-
-@torture
-def test_a_full_disk_of_the_head_node_is_said(
-    tight: str, alone: Path, tmp_path: Path, hadoop_cluster_alone: HadoopCluster
-) -> None:
-    cluster = hadoop_cluster_alone
-    compute = {
-        "type": "cluster", "address": cluster.head, "username": cluster.user, "privateKeyFile": str(cluster.key),
-        "userManagedEnvironment": True, "root": tight,
-    }  # fmt: skip
-    files = {**FILES, "aml_config/tight.compute": compute_file({**compute, "yarnDeployMode": "client"})}
-    files["aml_config/tight.runconfig"] = "Target: tight\nFramework: PySpark\nPrepareEnvironment: false\n"
-    project = make(tmp_path / "tight", cluster, files)
-
-    filled = submit(project, "fill.py", target="tight")
-
-    assert filled.record["status"] == "Failed", filled.said
-    assert "was free on its disk when it ended" in filled.record["reason"], filled.record["reason"]
-    amltool(project, "clean", "--target", "tight", "--yes")
-    assert "rows 20" in completed_of(project, "tight")
-    del alone
 
 
 @torture
