@@ -159,7 +159,7 @@ def _download(folder: Path, *packages: str) -> list[Path]:
 def test_conda_packages_travel_with_their_python(hadoop_cluster: HadoopCluster, tmp_path: Path) -> None:
     asked = "import os, platform, sys; print(os.path.realpath(sys.executable), platform.python_version())"
     python, version = hadoop_cluster.execute(["python3", "-c", asked])[1].split()
-    make_channel(tmp_path / "channel", python=python, version=version)
+    make_channel(tmp_path / "channel", python=python, version=version, packable=True)
     there = f"/home/{hadoop_cluster.user}/channel-{uuid.uuid4().hex}"
     copied = subprocess.run(
         ["docker", "cp", str(tmp_path / "channel"), f"{hadoop_cluster.container('hn0-aml')}:{there}"]

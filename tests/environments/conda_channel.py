@@ -23,13 +23,15 @@ def greet():
 
 
 def make_channel(
-    folder: Path, *, python: str | None = None, version: str | None = None, platform: str = "linux-64"
-) -> str:
+    folder: Path, *, python: str | None = None, version: str | None = None, platform: str = "linux-64",
+    packable: bool = False,
+) -> str:  # fmt: skip
     """Make the channel in a folder and give its URL; ``python`` is the interpreter (its path where the environment will
-    lie) that the channel's python wraps, by default the one under this one."""
+    lie) that the channel's python wraps, by default the one under this one. ``packable``: its packages say what
+    conda-pack asks, which the conda of 2017 makes too much of."""
     real = python or getattr(sys, "_base_executable", sys.executable)
     number = version or ".".join(map(str, sys.version_info[:3]))
-    channel = Channel(folder, platform)
+    channel = Channel(folder, platform, packable=packable)
     channel.add("python", number, python_files(real, number), platform=platform)
     channel.add("pip", "23.0", pip_files(), noarch="python", depends=["python"])
     for phrases, text in PHRASES.items():
@@ -67,8 +69,9 @@ def distribution(name: str, version: str) -> Files:
 class Channel:
     """Packages of a channel, written with `write`."""
 
-    def __init__(self, folder: Path, platform: str) -> None:
+    def __init__(self, folder: Path, platform: str, *, packable: bool = False) -> None:
         self.folder = folder
+        self._packable = packable
         self._index: dict[str, dict[str, object]] = {platform: {}, "noarch": {}}
 
     def add(
@@ -81,7 +84,9 @@ class Channel:
         }  # fmt: skip
         package = self.folder / platform / f"{name}-{version}-0.tar.bz2"
         package.parent.mkdir(parents=True, exist_ok=True)
-        content = _packed(index, files)
+        link = {"noarch": {"type": noarch}, "package_metadata_version": 1}
+        has_link = self._packable and noarch == "python"  # conda-pack asks here, not in the index
+        content = _packed(index, {"info/link.json": json.dumps(link).encode()} if has_link else {}, files)
         package.write_bytes(content)
         sums = {"md5": hashlib.md5(content).hexdigest(), "sha256": hashlib.sha256(content).hexdigest()}
         self._index[platform][package.name] = {**index, **sums, "size": len(content)}
@@ -94,7 +99,7 @@ class Channel:
             (self.folder / platform / "repodata.json").write_text(json.dumps(content))
 
 
-def _packed(index: Mapping[str, object], files: Files) -> bytes:
+def _packed(index: Mapping[str, object], more: Files, files: Files) -> bytes:
     paths = [
         {"_path": path, "path_type": "hardlink", "sha256": hashlib.sha256(one).hexdigest(), "size_in_bytes": len(one)}
         for path, one in files.items()
@@ -104,11 +109,8 @@ def _packed(index: Mapping[str, object], files: Files) -> bytes:
         "info/paths.json": json.dumps({"paths": paths, "paths_version": 1}).encode(),
         "info/files": "".join(f"{path}\n" for path in files).encode(),
         "info/about.json": b"{}",
+        **more,
     }
-    if index.get("noarch") == "python":  # conda-pack asks here, not in the index
-        information["info/link.json"] = json.dumps(
-            {"noarch": {"type": "python"}, "package_metadata_version": 1}
-        ).encode()
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for path, content in {**information, **files}.items():
