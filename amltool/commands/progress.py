@@ -11,6 +11,7 @@ from amltool.commands.opening import Opened
 from amltool.errors import UserError
 from amltool.history.journal import JournalEntry, Step
 from amltool.hosts.base import LARGEST_PIECE, Piece
+from amltool.hosts.ssh_passphrases import nobody_asked
 
 MOST_IN_LIST, MOST = 4 << 20, 256 << 20
 """Bytes of a ``metrics.jsonl`` that are read for a row of a list, and for one run; of a longer one nothing is said."""
@@ -22,6 +23,7 @@ class TooLongError(Exception):
     """A file has more bytes than are to be read."""
 
 
+@nobody_asked()
 def with_logged(opened: Opened, entry: JournalEntry, row: dict[str, Any], most: int = MOST) -> dict[str, Any]:
     """The row of an unfinished run with what it logged until now; as it is where nothing can be known of that."""
     try:
