@@ -200,7 +200,7 @@ class RunFolder(msgspec.Struct, frozen=True):
 
     @property
     def inputs(self) -> PurePosixPath:
-        """What other runs left that this one reads, a folder for each input."""
+        """The files of other runs that this one reads, a folder for each input."""
         return self.path / "inputs"
 
     @property
@@ -248,7 +248,7 @@ class RunFolder(msgspec.Struct, frozen=True):
         return self.path / "live"
 
     def live_metrics(self, work: PurePosixPath) -> PurePosixPath:
-        """What the script logged until now, where the ``logs`` until now lie below ``work``."""
+        """The metrics that the script logged until now, where the ``logs`` until now lie below ``work``."""
         return self.live / METRICS_FILE if work == self.live else self.metrics
 
     @property

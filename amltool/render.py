@@ -171,7 +171,7 @@ def _logged(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Map
 
 
 def _inputs(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What a run read of other runs: a record may be foreign, so nothing of an entry is taken for granted."""
+    """The inputs of a run: a record may be foreign, so nothing of an entry is taken for granted."""
     lines = []
     for entry in entries[:MOST_ROWS]:
         asset = f", asset {entry['asset']} version {entry.get('version')}" if entry.get("asset") else ""
@@ -312,7 +312,7 @@ def left_out_table(found: Sequence[LeftOut]) -> str:
 
 
 def rate_line(count: int, seconds: float) -> str:
-    """How much came and how fast; empty where it took no time to speak of."""
+    """The size of a transfer and its rate; empty where it took no time to speak of."""
     return f"{size(count)} in {seconds:.1f} s ({size(int(count / seconds))}/s)" if seconds >= 1 and count else ""
 
 

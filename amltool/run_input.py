@@ -13,7 +13,7 @@ from amltool.artifact import STORED_HERE
 from amltool.layout import RunFolder
 
 INPUT_VARIABLE = "AMLTOOL_INPUT_"
-"""What the names of variables begin with that tell a run where its inputs lie."""
+"""The beginning of the names of variables that tell a run where its inputs lie."""
 MOST_INPUTS = 50
 LARGEST = (1 << 63) - 1
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
@@ -79,7 +79,7 @@ def file_name(path: str, name: str) -> str:
 
 
 def fault_of(inputs: Iterable[RunInput]) -> str | None:
-    """What is wrong with inputs, ``None`` where nothing is: they may come from a record, and records from elsewhere."""
+    """The fault of inputs, ``None`` where there is none: they may come from a record, and records from elsewhere."""
     variables: dict[str, str] = {}
     for each in inputs:
         if not is_input_name(each.name):

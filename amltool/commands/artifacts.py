@@ -114,6 +114,12 @@ def store_that_has(opened: Opened, sha256: str, store: str, record: RunRecord | 
     return None
 
 
+def store_known_by_run(opened: Opened, sha256: str, store: str, run_id: str) -> ArtifactStore | None:
+    """`store_that_has`, for content whose run is named, which may not be known here."""
+    run = opened.history.run(run_id)
+    return store_that_has(opened, sha256, store, run.record if run else None)
+
+
 def _addresses(opened: Opened, store: str) -> Iterator[str | None]:
     for address in (store, opened.project.settings.artifact_store, None):
         yield None if address == STORED_HERE else address

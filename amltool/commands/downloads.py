@@ -107,7 +107,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 class _Bringing:
-    """One call: what comes lies in ``staging`` until all is there."""
+    """A download under way: what comes lies in ``staging`` until all is there."""
 
     def __init__(self, destination: Destination, staging: str, progress: Progress | None) -> None:
         self._destination, self._staging = destination, staging

@@ -27,7 +27,7 @@ Progress = Callable[[int], None]
 
 
 class Exchanged(msgspec.Struct):
-    """How much was brought to a store, how much was there already (contents and bytes), and what is nowhere."""
+    """The contents and bytes that came to a store, or were there already, and the names of what is nowhere."""
 
     store: str
     brought: int = 0

@@ -42,7 +42,7 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 def omissions_of(opened: Opened, run: Run, path: str | None = None) -> list[Omission]:
-    """What was not collected of a run, also where its record only names a list; all, or what ``path`` names.
+    """The omissions of a run, also where its record only names a list; all, or those that ``path`` names.
 
     Raises:
         UserError: the list is kept in another clone.

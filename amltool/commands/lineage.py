@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amltool.commands.artifacts import store_that_has
+from amltool.commands.artifacts import store_known_by_run
 from amltool.errors import DamagedError, UserError
 from amltool.run_input import RunInput, fault_of, file_name, inputs_in, is_input_name
 
@@ -19,7 +19,7 @@ BLOCK = 1 << 20
 
 
 def named_inputs(pairs: Sequence[str]) -> dict[str, str]:
-    """What ``--input`` was given: by name, where each comes from.
+    """The sources that ``--input`` was given, by the name of each input.
 
     Raises:
         UserError: one has no name, a bad one, or one that another has.
@@ -85,7 +85,7 @@ def _of_link(opened: Opened, name: str, source: str) -> RunInput:
 
 def _of_run(opened: Opened, name: str, source: str) -> RunInput:
     from amltool.commands.looking import finished
-    from amltool.commands.outputs import matching_artifacts
+    from amltool.commands.outputs import one_artifact
 
     run_name, colon, path = source.partition(":")
     if not colon or not path:
@@ -93,13 +93,7 @@ def _of_run(opened: Opened, name: str, source: str) -> RunInput:
             f"The input {name} is {source!r}, which is neither a link file nor a file of a run.", f"Write {FORM}."
         )
     run = finished(opened, run_name)
-    found = matching_artifacts(opened, run, path)
-    if len(found) > 1:
-        raise UserError(
-            f"{path!r} names {len(found)} files of run {run.run_id}, and an input is one.",
-            f"Name one of: {', '.join(each.path for each in found[:5])}",
-        )
-    [artifact] = found
+    artifact = one_artifact(opened, run, path, "an input")
     return RunInput(
         name=name,
         file=file_name(artifact.path, name),
@@ -140,8 +134,7 @@ def find_again(opened: Opened, record: RunRecord) -> list[RunInput]:
 def _kept(opened: Opened, wanted: RunInput) -> RunInput | None:
     from msgspec.structs import replace
 
-    run = opened.history.run(wanted.run_id)
-    store = store_that_has(opened, wanted.sha256, wanted.store, run.record if run else None)
+    store = store_known_by_run(opened, wanted.sha256, wanted.store, wanted.run_id)
     return None if store is None else replace(wanted, store=store.address)
 
 
@@ -151,8 +144,7 @@ def input_content(opened: Opened, wanted: RunInput) -> Iterator[bytes]:
     Raises:
         UserError: it is not there any more, or damaged.
     """
-    run = opened.history.run(wanted.run_id)
-    store = store_that_has(opened, wanted.sha256, wanted.store, run.record if run else None)
+    store = store_known_by_run(opened, wanted.sha256, wanted.store, wanted.run_id)
     remedy = f"Make it again: amltool rerun {wanted.run_id}"
     if store is None:
         raise UserError(f"The input {wanted.name} ({wanted.source()}) is in no artifact store any more.", remedy)

@@ -37,6 +37,21 @@ def matching_artifacts(opened: Opened, run: Run, path: str | None) -> list[Artif
     return found
 
 
+def one_artifact(opened: Opened, run: Run, path: str, purpose: str) -> Artifact:
+    """The artifact that a path names, for a purpose (``an asset``, ``an input``) that takes one.
+
+    Raises:
+        UserError: nothing of that name was kept, or several artifacts have it.
+    """
+    found = matching_artifacts(opened, run, path)
+    if len(found) > 1:
+        raise UserError(
+            f"{path!r} names {len(found)} files of run {run.run_id}, and {purpose} is one.",
+            f"Name one of: {', '.join(each.path for each in found[:5])}",
+        )
+    return found[0]
+
+
 def names(wanted: str, path: str) -> bool:
     """Return True if a path is what somebody wants by its name, by a folder it lies in, or by a pattern."""
     wanted = wanted.rstrip("/")

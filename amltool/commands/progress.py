@@ -1,4 +1,4 @@
-"""What unfinished runs logged until now: metrics, parameters and tags, read where the run writes them."""
+"""Metrics, parameters and tags of unfinished runs until now, read where the run writes them."""
 
 from __future__ import annotations
 

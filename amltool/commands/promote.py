@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from amltool.artifact import Artifact
-from amltool.commands.artifacts import store_that_has
+from amltool.commands.artifacts import store_known_by_run, store_that_has
 from amltool.commands.downloads import Progress, Wanted, bring
 from amltool.commands.opening import Opened
-from amltool.commands.outputs import matching_artifacts
+from amltool.commands.outputs import one_artifact
 from amltool.destination import Destination
 from amltool.errors import DamagedError, UserError
 from amltool.files import locked, no_space, read_regular
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 ASSETS = "assets"
 LINK = ".link"
 SOURCE = "azureml"
-"""What the ancestor wrote as ``assetSource`` (WORKBENCH 2.4)."""
+"""The ancestor's value of ``assetSource`` (WORKBENCH 2.4)."""
 LARGEST_LINK = 1 << 16
 _SHA256 = 64
 
@@ -52,7 +51,7 @@ def promote(opened: Opened, run: Run, path: str, name: str | None = None) -> tup
     Raises:
         UserError: the run has no such artifact, its content is nowhere, or the name is none.
     """
-    artifact = _one(opened, run, path)
+    artifact = one_artifact(opened, run, path, "an asset")
     name = artifact.path.rpartition("/")[2] if name is None else name
     if not is_asset_name(name):
         raise UserError(
@@ -94,16 +93,6 @@ def promote(opened: Opened, run: Run, path: str, name: str | None = None) -> tup
     return link, place
 
 
-def _one(opened: Opened, run: Run, path: str) -> Artifact:
-    found = matching_artifacts(opened, run, path)
-    if len(found) > 1:
-        raise UserError(
-            f"{path!r} names {len(found)} files of run {run.run_id}, and an asset is one.",
-            f"Name one of: {', '.join(each.path for each in found[:5])}",
-        )
-    return found[0]
-
-
 def not_here(path: str, run_id: str) -> UserError:
     """The sentence for content that no store has."""
     return UserError(
@@ -113,7 +102,7 @@ def not_here(path: str, run_id: str) -> UserError:
 
 
 def _next_version(opened: Opened, name: str) -> int:
-    """One more than any promotion of the name that is known here: in the history, or in the link file."""
+    """The version after the highest that is known here of a name: in the history, or in the link file."""
     known = [event.version for event in opened.history.promotions() if event.name == name]
     try:
         link = read_link(opened.project.root / ASSETS / f"{name}{LINK}")
@@ -181,8 +170,7 @@ def download_asset(
         UserError: a file of that name is there, or the content is nowhere or damaged.
     """
     link = complete_link(opened, link)
-    run = opened.history.run(link.run_id)
-    store = store_that_has(opened, link.sha256, link.store, run.record if run else None)
+    store = store_known_by_run(opened, link.sha256, link.store, link.run_id)
     if store is None:
         raise not_here(link.path, link.run_id)
     wanted = Wanted(link.sha256, link.size, ((link.name,),), partial(_rest, store, link.sha256), link.sha256)

@@ -29,7 +29,7 @@ _SECRET_NAME = re.compile(
 )
 _LOGIN_IN_URL = re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)")
 _KEY_IN_SECRET = re.compile(r"(?i)(?:AccountKey|SharedAccessSignature|sig)=([^;&\s]{8,})")
-"""What gives access by itself in a connection string of a storage account, or in a SAS."""
+"""The part of a connection string of a storage account, or of a SAS, that gives access by itself."""
 _SHORTEST_REDACTED = 4
 """A shorter value is no secret, and redacting it would spoil every log it stands in by chance."""
 

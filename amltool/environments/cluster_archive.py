@@ -66,7 +66,7 @@ class ClusterArchive:
         return self._archived(host, request, self._folder.prepare(host, request, progress))
 
     def kept(self, host: Host) -> list[KeptEnvironment]:
-        """As `ExecutionEnvironment.kept`, with archives of which the head node has no environment.
+        """Environments as `ExecutionEnvironment.kept` gives them, and archives of which the head node has none.
 
         Raises:
             TargetError: the cluster's file system does not answer.

@@ -1,4 +1,4 @@
-"""How far a run is that is not in the history yet, as a row of values for people and for other clones."""
+"""The progress of a run that is not in the history yet, as a row of values for people and for other clones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from amltool.history.journal import RunRequest, RunState
 
 
 def row_of(request: RunRequest, state: RunState) -> dict[str, Any]:
-    """What its journal says of a run (docs/history-format.md)."""
+    """The row of a run, from its journal (docs/history-format.md)."""
     return {
         "run_id": request.run_id,
         "run_number": request.run_number,

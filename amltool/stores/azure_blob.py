@@ -18,15 +18,14 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from amltool.errors import DamagedError, UserError
-from amltool.extras import AZURE, is_installed, missing
 from amltool.layout import BlobLayout
 from amltool.stores.base import Access, Kept
-from amltool.stores.blob_address import BlobAddress, parse_blob_address
+from amltool.stores.blob_address import BlobAddress
 from amltool.stores.blob_content import Content, take
 from amltool.stores.blob_copy import copy
 from amltool.stores.blob_download import BlobReader
 from amltool.stores.blob_requests import BRIEF, PATIENT, Patience, is_absent, retried, sentence, sentences
-from amltool.stores.blob_sign_in import container_client
+from amltool.stores.blob_sign_in import open_container
 from amltool.stores.blob_upload import SHA256, holds, upload
 
 if TYPE_CHECKING:
@@ -46,10 +45,8 @@ def open_blob_store(address: str, access: Access) -> AzureBlobStore:
         UserError: the address has another form, or its credential cannot be found.
         MissingExtraError: the packages of Azure are not installed.
     """
-    if not is_installed(AZURE):
-        raise missing(AZURE)
-    place = parse_blob_address(address)
-    return AzureBlobStore(place, access, container_client(place, access.sign_in, FILES_AT_ONCE + BLOCKS_AT_ONCE))
+    place, container = open_container(address, access.sign_in, FILES_AT_ONCE + BLOCKS_AT_ONCE)
+    return AzureBlobStore(place, access, container)
 
 
 class Place(msgspec.Struct, frozen=True):

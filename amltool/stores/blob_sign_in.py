@@ -16,9 +16,10 @@ import msgspec
 
 from amltool.configuration.secrets import REFERENCE_FORMS, first_line
 from amltool.errors import TargetError, UserError
+from amltool.extras import AZURE, is_installed, missing
 from amltool.files import write_whole
 from amltool.stores.base import SignIn
-from amltool.stores.blob_address import BlobAddress
+from amltool.stores.blob_address import BlobAddress, parse_blob_address
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
@@ -45,6 +46,19 @@ class Login(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Login(url={self.url!r})"
+
+
+def open_container(address: str, sign_in: SignIn, connections: int) -> tuple[BlobAddress, ContainerClient]:
+    """The place that an address names and a client for it, as `container_client` gives it.
+
+    Raises:
+        UserError: the address has another form, or its credential cannot be found.
+        MissingExtraError: the packages of Azure are not installed.
+    """
+    if not is_installed(AZURE):
+        raise missing(AZURE)
+    place = parse_blob_address(address)
+    return place, container_client(place, sign_in, connections)
 
 
 def container_client(address: BlobAddress, sign_in: SignIn, connections: int) -> ContainerClient:

@@ -1,4 +1,4 @@
-"""What a store shows of a run that goes on: its state, and the files it writes, for other clones to follow."""
+"""A run that goes on, shown in a store: its state, and the files it writes, for other clones to follow."""
 
 from __future__ import annotations
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from amltool.extras import AZURE, is_installed, missing
 from amltool.layout import BlobLayout
 from amltool.run import RUN_ID
 from amltool.stores.base import Access
-from amltool.stores.blob_address import BlobAddress, parse_blob_address
+from amltool.stores.blob_address import BlobAddress
 from amltool.stores.blob_requests import BRIEF, code_of, is_absent, retried, sentences
-from amltool.stores.blob_sign_in import container_client
+from amltool.stores.blob_sign_in import open_container
 from amltool.stores.live import LARGEST_STATE, MovedError
 
 if TYPE_CHECKING:
@@ -36,10 +35,8 @@ def open_live_blobs(address: str, access: Access) -> LiveBlobs:
         UserError: the address has another form, or its credential cannot be found.
         MissingExtraError: the packages of Azure are not installed.
     """
-    if not is_installed(AZURE):
-        raise missing(AZURE)
-    place = parse_blob_address(address)
-    return LiveBlobs(place, access, container_client(place, access.sign_in, CONNECTIONS))
+    place, container = open_container(address, access.sign_in, CONNECTIONS)
+    return LiveBlobs(place, access, container)
 
 
 class Part(msgspec.Struct, frozen=True):

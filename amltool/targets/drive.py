@@ -103,7 +103,7 @@ class Drive(msgspec.Struct, kw_only=True):
     freeing: Meanwhile[None] | None = None
     turn: Turn | None = None
     publication: Publication | None = None
-    """What shows the run to other clones while it goes on."""
+    """The publication that shows the run to other clones while it goes on."""
     is_gone: bool = False
     """Whether nothing of the run can be alive any more, as its launcher says or its end proves."""
     is_ready: bool = False

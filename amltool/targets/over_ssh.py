@@ -155,7 +155,7 @@ class Machine:
 
     @property
     def place_input(self) -> PlaceInput:
-        """As `Target.place_input`."""
+        """The way to place an input there (`Target.place_input`)."""
         from amltool.targets.run_inputs import input_there
 
         return input_there(self.host, lambda: self.bootstrap)

@@ -188,7 +188,7 @@ class Publication:
         return more
 
     def _new(self, live: LiveStore, lengths: dict[str, int]) -> Iterator[tuple[str, bytes]]:
-        """What the run wrote and the store does not have, by path: of each file a piece at most."""
+        """The bytes that the run wrote and the store lacks, by path: of each file a piece at most."""
         by_folder = dict[PurePosixPath, list[_Source]]()
         with _away():
             sources = self._sources()

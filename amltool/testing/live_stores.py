@@ -1,4 +1,4 @@
-"""What every store that shows runs which go on must do, as a suite to inherit from, and one in memory for tests."""
+"""The contract of stores that show runs which go on, as a suite to inherit from, and a store in memory for tests."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,+@ =-]{0,199}")
 
 
 class WrongBytesError(Exception):
-    """What came is not what was to come."""
+    """The bytes that came are not those that were to come."""
 
 
 def place_input(root: str, asked: Mapping[str, Any], blocks: Iterable[bytes]) -> None:

@@ -91,7 +91,7 @@ def _place() -> Place:
 
 
 def _login(account: str) -> Login:
-    """What the run was given for an account, known by its form: a connection string, a SAS or a key."""
+    """The credential that the run was given for an account, known by its form: connection string, SAS or key."""
     if not _ACCOUNT.fullmatch(account):
         raise LookupError("%r is no name of a storage account: 3 to 24 small letters and digits." % account)
     suffix = "_" + account.upper()

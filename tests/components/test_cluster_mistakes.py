@@ -1,4 +1,4 @@
-"""What users and clusters do wrong: a run says it in one sentence with its remedy; nothing is lost, nothing stays."""
+"""Mistakes of users and clusters: a run says it in one sentence with its remedy; nothing is lost, nothing stays."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def fails(project: Path, mode: str, reason: str, cluster: HadoopCluster, script:
 
 
 def works(project: Path, mode: str) -> None:
-    """What was wrong is put right, and the same project runs."""
+    """The mistake is put right, and the same project runs."""
     assert "rows 20" in completed_of(project, mode)
 
 

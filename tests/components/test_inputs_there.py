@@ -1,4 +1,4 @@
-"""What one run left is the input of the next, on every target: train, promote, score, and reproduce."""
+"""Files of one run are the input of the next, on every target: train, promote, score, and reproduce."""
 
 from __future__ import annotations
 

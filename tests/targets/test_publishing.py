@@ -1,4 +1,4 @@
-"""What is shown of a run while it goes on, in a store in memory, as its driver sends it."""
+"""The publication of a run while it goes on, in a store in memory, as its driver sends it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Target(msgspec.Struct):
 
 
 class Run(msgspec.Struct, dict=True):
-    """As much of a `Drive` as is looked at."""
+    """The part of a `Drive` that is looked at."""
 
     target: Target
     request: RunRequest

@@ -1,4 +1,4 @@
-"""What a script is signed in to a storage account with: by the variables of its run alone."""
+"""The sign-in of a script to a storage account: by the variables of its run alone."""
 
 from __future__ import annotations
 
